@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Guest memory: the only code that dereferences a guest's pages, and the memory firewall of a function.
+ *
+ * A struct ob_gmem belongs to one function. Control code adds and deletes ranges as the host maps and unmaps
+ * them; each change publishes a new immutable struct ob_gmem_map. A reader (worker or device model) loads the
+ * map once per burst and uses it until its next quiescent point. Everything is addressed by IOVA: what the
+ * guest's driver put into a descriptor.
+ *
+ * Fetch once into a private copy, validate the copy, use the copy. There is no call that hands out a pointer to
+ * guest bytes except a window, whose elements are read and written whole, one access each.
+ *
+ * A peer that shrinks the file behind a range makes the access fault; the SIGBUS handler of this folder puts
+ * zero pages there and marks the gmem poisoned, so the fault stops that one function.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+/* Address in the guest's I/O address space (what DMA_MAP calls iova), bytes. */
+typedef struct {
+	uint64_t v;
+} ob_iova_t;
+
+enum ob_gmem_prot {
+	OB_GMEM_READ = 1 << 0,  /* the device may read it */
+	OB_GMEM_WRITE = 1 << 1, /* the device may write it */
+};
+
+#define OB_GMEM_MAX_RANGES  65536
+#define OB_GMEM_MAX_WINDOWS 1024
+
+struct ob_gmem;
+struct ob_gmem_map;
+
+struct ob_gmem_conf {
+	const char *name; /* for logs; copied */
+	/* Returns when every reader that could have loaded an older map has passed a quiescent point. Called on the
+	 * control thread before a range is unmapped. NULL: there are no concurrent readers (tests). */
+	void (*sync)(void *ctx);
+	void *sync_ctx;
+};
+
+/* Creates an empty address space. Context: control. Returns 0, -ENOMEM. */
+int ob_gmem_create(const struct ob_gmem_conf *conf, struct ob_gmem **out);
+
+/* Deletes all ranges and frees. Windows become invalid. NULL is legal. Context: control. */
+void ob_gmem_destroy(struct ob_gmem *gm);
+
+/* Maps 'len' bytes at 'iova' from 'fd' at 'fd_off' (all multiples of 4096 unless fd is -1). 'fd' is not consumed:
+ * the caller closes its own. fd -1: the range exists, but only the peer can reach it (messages); every access by
+ * fetch or store fails with -ENOTSUP. 'prot' is a set of enum ob_gmem_prot; a range without OB_GMEM_WRITE is mapped
+ * read-only. Context: control.
+ * Returns 0; -EINVAL bad alignment, zero or wrapping length, no prot; -EEXIST overlaps a range; -ENOSPC too many
+ * ranges; -ERANGE the file is shorter than fd_off + len; -errno of mmap. */
+int ob_gmem_add(struct ob_gmem *gm, ob_iova_t iova, uint64_t len, unsigned prot, int fd, uint64_t fd_off);
+
+/* Adds memory that somebody else has mapped at 'hva' (vhost). It must stay mapped until ob_gmem_del returns.
+ * Context: control. Returns as ob_gmem_add. */
+int ob_gmem_add_hva(struct ob_gmem *gm, ob_iova_t iova, uint64_t len, unsigned prot, void *hva);
+
+/* Deletes the ranges that lie wholly inside [iova, iova + len): publishes, waits for readers, unmaps.
+ * A range that straddles an end is an error and nothing is deleted. Context: control.
+ * Returns the number of ranges deleted (0: none was there), -EINVAL straddle or wrap. */
+int ob_gmem_del(struct ob_gmem *gm, ob_iova_t iova, uint64_t len);
+
+/* Number of ranges and bytes that the function can reach now. Context: control. */
+void ob_gmem_usage(const struct ob_gmem *gm, uint32_t *n_ranges, uint64_t *n_bytes);
+
+/* True once a fault or a firewall violation was recorded; *n_faults counts them. Context: any. */
+bool ob_gmem_poisoned(const struct ob_gmem *gm, uint64_t *n_faults);
+
+/* Forgets poison (device reset). Context: control. */
+void ob_gmem_heal(struct ob_gmem *gm);
+
+/* A window is a stretch that must be readable by plain loads at constant cost: the three areas of a virtqueue.
+ * Control registers it; each published map carries its current address, also where the stretch is made of several
+ * ranges (vIOMMU: one range a page), which are then mapped side by side. Context: control.
+ * Returns the window's index, or -EINVAL (length 0, wrap), -ENOSPC. A stretch that is not mapped yet is legal: the
+ * window has no address until it is. */
+int ob_gmem_window_add(struct ob_gmem *gm, ob_iova_t iova, uint32_t len, unsigned prot);
+void ob_gmem_window_del(struct ob_gmem *gm, int idx);
+
+/* The current map; one acquire load, pairs with the release store of publication. Context: any; the result dies at
+ * the caller's next quiescent point. Never NULL. */
+const struct ob_gmem_map *ob_gmem_map_get(const struct ob_gmem *gm);
+
+/* Address of window 'idx' in this map, or NULL while any byte of it is not mapped with its prot. Context: any. */
+void *ob_gmem_window(const struct ob_gmem_map *map, int idx);
+
+/* Copies guest bytes out / in; a stretch may cross ranges. Each byte is read or written once. Context: any.
+ * Returns 0; -EFAULT some byte is not mapped, -EACCES lacks the prot, -ENOTSUP in an fd-less range; nothing is
+ * promised about 'dst' or the guest's bytes then. A failure is counted as a violation and poisons nothing. */
+int ob_gmem_fetch(const struct ob_gmem_map *map, void *dst, ob_iova_t src, size_t len);
+int ob_gmem_store(const struct ob_gmem_map *map, ob_iova_t dst, const void *src, size_t len);
+
+/* Fills guest bytes with 'byte'. Returns as ob_gmem_store. */
+int ob_gmem_fill(const struct ob_gmem_map *map, ob_iova_t dst, uint8_t byte, size_t len);
+
+/* Direct I/O into guest memory for a block device: the address of [iova, iova+len) as host vectors; the I/O itself is the
+ * one access. Returns the number of vectors written (<= max_iov), -ENOSPC, or as ob_gmem_fetch. The vectors die with
+ * the map unless the caller pins it by the function's own quiesce protocol. Context: owner. */
+int ob_gmem_iov(const struct ob_gmem_map *map, ob_iova_t iova, uint64_t len, unsigned prot, struct iovec *iov, unsigned max_iov);
+
+/* Installs the SIGBUS handler, once per process; chains to the previous handler for addresses that are not guest
+ * memory. Context: main, before the first ob_gmem_add. Returns 0, -errno. */
+int ob_gmem_catch_faults(void);
