@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The arena: memory that outlives the process.
+ *
+ * One memfd, mapped once at an address that may differ from process to process, cut into named regions. A region
+ * carries a layout version and a size; inside are fixed-width integers and indices, never a pointer, a DPDK object or
+ * a cache-aligned type. A successor opens the same file and finds its regions by name.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define OB_ARENA_NAME_MAX    48 /* with the closing NUL */
+#define OB_ARENA_MAX_REGIONS 4096
+
+struct ob_arena;
+
+struct ob_arena_region_info {
+	char name[OB_ARENA_NAME_MAX];
+	uint32_t layout; /* version of what is inside; 0 is not used */
+	uint32_t reserved;
+	uint64_t off; /* bytes from the start of the arena, a multiple of 4096 */
+	uint64_t len; /* bytes */
+};
+
+/* Makes an empty arena of at most 'max_bytes' (sparse: pages cost memory only when touched). Context: main, once.
+ * Returns 0, -EINVAL, -ENOMEM, -errno of memfd_create or mmap. */
+int ob_arena_create(const char *name, uint64_t max_bytes, struct ob_arena **out);
+
+/* Opens an arena that another process made; 'fd' is duplicated. Checks the header and the whole directory before anything is
+ * used. Returns 0, -EPROTO (not an arena, or a damaged directory), -ENOTSUP (other arena version), -errno. */
+int ob_arena_open(int fd, struct ob_arena **out);
+
+/* Unmaps and closes; the memory lives on while another process holds the fd. NULL is legal. */
+void ob_arena_destroy(struct ob_arena *a);
+
+int ob_arena_fd(const struct ob_arena *a);
+
+/* Finds or makes the region 'name' of 'len' bytes (rounded up to pages), zeroed when new. '*fresh' tells which. The pointer is valid
+ * until ob_arena_del_region or destroy. Context: control.
+ * Returns 0; -EINVAL name or length; -ENOTSUP it exists with another layout version; -EMSGSIZE with another length; -ENOSPC. */
+int ob_arena_region(struct ob_arena *a, const char *name, uint32_t layout, uint64_t len, void **out, bool *fresh);
+
+/* Deletes a region; its bytes go back to the system and may be reused. Returns 0, -ENOENT. Context: control. */
+int ob_arena_del_region(struct ob_arena *a, const char *name);
+
+/* Directory for tools and the exporter: region number 'i', or -ENOENT past the end. */
+int ob_arena_info(const struct ob_arena *a, unsigned i, struct ob_arena_region_info *out);
