@@ -10,7 +10,7 @@
  */
 #pragma once
 
-#include <stdatomic.h>
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -113,7 +113,7 @@ struct ob_meta {
 	uint32_t tunnel;   /* index of struct ob_tunnel_cfg, valid when out_vif == OB_VIF_NONE */
 	uint8_t new_dmac[6]; /* of a routed packet */
 	uint16_t mtu;      /* largest inner L3 packet that fits the way out, 0 unknown */
-	uint32_t reserved[2];
+	uint32_t reserved[3];
 };
 static_assert(sizeof(struct ob_meta) == 48, "copied at every divergence: keep it small");
 
