@@ -7,15 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_INPUT     8192
-#define MAX_SEEDS     512
-#define N_MUTATIONS   20000
+#define MAX_BYTES   8192
+#define MAX_SEEDS   512
+#define N_MUTATIONS 20000
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct seed {
 	size_t len;
-	uint8_t bytes[MAX_INPUT];
+	uint8_t bytes[MAX_BYTES];
 };
 
 static struct seed *seeds[MAX_SEEDS];
@@ -68,7 +68,7 @@ static void mutate(struct seed *m)
 			m->len = at;
 			break;
 		case 3:
-			if (m->len < MAX_INPUT)
+			if (m->len < MAX_BYTES)
 				m->bytes[m->len++] = (uint8_t)rand32();
 			break;
 		default:
