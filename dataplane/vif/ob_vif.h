@@ -17,6 +17,8 @@
 #define OB_VIF_NAME_MAX  32
 #define OB_VIF_MAX_MACS  64
 #define OB_VIF_RSS_MAX   128 /* largest indirection table that the device offers */
+#define OB_VIF_RSS_KEY   40  /* bytes of the Toeplitz key that the device offers */
+#define OB_VIF_HASH_TYPES 0x3fu /* VIRTIO_NET_RSS_HASH_TYPE_*: IPv4, IPv6, TCP and UDP over each; no _EX types */
 
 struct ob_vif;
 
@@ -115,3 +117,25 @@ struct ob_vif_queue_counters {
 int ob_vif_queue_counters(uint16_t vif_idx, unsigned q, struct ob_vif_queue_counters *out);
 /* Worker that owns queue q, or -1 not running. */
 int ob_vif_queue_worker(const struct ob_vif *vif, unsigned q);
+
+/* What arrived by ob_worker_handoff with meta.out_vif set: goes on as if output here. Context: worker. */
+void ob_vif_handoff_in(struct ob_worker *w, struct ob_burst *b);
+
+/* ---- software offloads, for every way out that cannot do them ---- */
+
+#define OB_PKT_MAX_SEGS 256 /* a guest's super-packet that would make more is refused when it comes in */
+
+/* Fills in a partial checksum (OB_PKT_L4_CSUM_PARTIAL, meta->csum_start/offset) and clears the flag; nothing to do without
+ * the flag. Context: worker. Returns 0, -EINVAL the field is not inside the packet. */
+int ob_pkt_complete_csum(struct rte_mbuf *pkt, struct ob_meta *meta);
+
+/* Cuts a TCP super-packet (OB_PKT_GSO, IPv4 or IPv6, payload per segment in pkt->tso_segsz) into packets of their own from
+ * 'pool': linear where they fit a buffer, headroom OB_HEADROOM, lengths, IPv4 ids, sequence numbers, flags and all
+ * checksums complete. On success 'pkt' is freed and meta->flags lose GSO and L4_CSUM_PARTIAL: the one 'meta' then describes
+ * each segment. Needs l2_len, l3_len and l4_len of the parser. Context: worker.
+ * Returns the number of segments (1..OB_PKT_MAX_SEGS); -EINVAL not a TCP super-packet, or headers not in the first mbuf segment,
+ * -ENOSPC more than 'max', -ENOMEM pool empty: 'pkt' and 'meta' are then the caller's as they were. */
+int ob_pkt_segment(struct rte_mbuf *pkt, struct ob_meta *meta, struct rte_mempool *pool, struct rte_mbuf **out, unsigned max);
+
+/* True if the TCP or UDP checksum of a parsed, unfragmented packet is right (or partial, or UDP over IPv4 without one). */
+bool ob_pkt_l4_csum_ok(const struct rte_mbuf *pkt, const struct ob_meta *meta);
