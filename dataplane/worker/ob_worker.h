@@ -113,7 +113,11 @@ struct ob_meta {
 	uint32_t tunnel;   /* index of struct ob_tunnel_cfg, valid when out_vif == OB_VIF_NONE */
 	uint8_t new_dmac[6]; /* of a routed packet */
 	uint16_t mtu;      /* largest inner L3 packet that fits the way out, 0 unknown */
-	uint32_t reserved[3];
+	/* Of OB_PKT_L4_CSUM_PARTIAL: sum from csum_start to the end, put it at csum_start + csum_offset. Offset like l2_len; not always
+	 * l2_len + l3_len: a guest that runs a tunnel of its own means its inner header. */
+	uint16_t csum_start;
+	uint16_t csum_offset;
+	uint32_t reserved[2];
 };
 static_assert(sizeof(struct ob_meta) == 48, "copied at every divergence: keep it small");
 
