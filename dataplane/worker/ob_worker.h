@@ -160,8 +160,10 @@ struct ob_worker_counters {
 
 struct ob_workers_conf {
 	struct ob_arena *arena;
-	unsigned n_workers;           /* 1..OB_MAX_WORKERS; takes that many EAL worker lcores, or threads of its own where EAL has only one lcore */
+	unsigned n_workers;           /* 1..OB_MAX_WORKERS; threads of our own, registered with EAL */
+	const int *cpus;              /* n_workers CPU numbers to pin to; NULL: the scheduler places them */
 	bool poll_always;             /* --idle=poll */
+	bool manual;                  /* no threads: the caller drives rounds with ob_worker_round (tests, fuzzing) */
 	unsigned n_mbufs;             /* per worker, 0: default */
 	uint16_t mbuf_data_room;      /* bytes without headroom; 0: 2048 */
 };
@@ -171,9 +173,12 @@ int ob_workers_start(const struct ob_workers_conf *conf);
 /* Stops and joins them; sources must have been removed. */
 void ob_workers_stop(void);
 unsigned ob_workers_count(void);
+/* Runs one round of a manual worker on the caller's thread. Returns packets handled. */
+unsigned ob_worker_round(struct ob_worker *w);
 struct ob_worker *ob_worker_get(unsigned id);
 
 unsigned ob_worker_id(const struct ob_worker *w);
+int ob_worker_cpu(const struct ob_worker *w); /* pinned CPU, or -1 */
 /* Packet buffers; headroom is OB_HEADROOM so that any encapsulation fits in front. */
 #define OB_HEADROOM 256
 struct rte_mempool *ob_worker_pool(const struct ob_worker *w);
