@@ -14,9 +14,12 @@
  */
 #pragma once
 
+#include <endian.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/uio.h>
 
 /* Address in the guest's I/O address space (what DMA_MAP calls iova), bytes. */
@@ -25,12 +28,14 @@ typedef struct {
 } ob_iova_t;
 
 enum ob_gmem_prot {
-	OB_GMEM_READ = 1 << 0,  /* the device may read it */
+	OB_GMEM_READ = 1 << 0,	/* the device may read it */
 	OB_GMEM_WRITE = 1 << 1, /* the device may write it */
 };
 
 #define OB_GMEM_MAX_RANGES  65536
 #define OB_GMEM_MAX_WINDOWS 1024
+#define OB_GMEM_MAX_FILES   256		 /* distinct files behind the ranges of one function */
+#define OB_GMEM_MAX_BYTES   (1ull << 42) /* address space that one function may take of ours */
 
 struct ob_gmem;
 struct ob_gmem_map;
@@ -54,56 +59,50 @@ void ob_gmem_destroy(struct ob_gmem *gm);
  * fetch or store fails with -ENOTSUP. 'prot' is a set of enum ob_gmem_prot; a range without OB_GMEM_WRITE is mapped
  * read-only. Context: control.
  * Returns 0; -EINVAL bad alignment, zero or wrapping length, no prot; -EEXIST overlaps a range; -ENOSPC too many
- * ranges; -ERANGE the file is shorter than fd_off + len; -errno of mmap. */
-int ob_gmem_add(struct ob_gmem *gm, ob_iova_t iova, uint64_t len, unsigned prot, int fd, uint64_t fd_off);
+ * ranges, files or bytes; -ERANGE the file is shorter than fd_off + len; -ENOMEM; -errno of fstat or mmap. */
+int ob_gmem_add(
+    struct ob_gmem *gm, ob_iova_t iova, uint64_t len, unsigned prot, int fd, uint64_t fd_off);
 
-/* Adds memory that somebody else has mapped at 'hva' (vhost). It must stay mapped until ob_gmem_del returns.
- * Context: control. Returns as ob_gmem_add. */
+/* Adds memory that somebody else has mapped at 'hva' (vhost), readable and writable. It must stay mapped until
+ * ob_gmem_del returns. 'hva' and 'iova' are equal modulo 4096. Context: control. Returns as ob_gmem_add. */
 int ob_gmem_add_hva(struct ob_gmem *gm, ob_iova_t iova, uint64_t len, unsigned prot, void *hva);
 
 /* Deletes the ranges that lie wholly inside [iova, iova + len): publishes, waits for readers, unmaps.
  * A range that straddles an end is an error and nothing is deleted. Context: control.
- * Returns the number of ranges deleted (0: none was there), -EINVAL straddle or wrap. */
+ * Returns the number of ranges deleted (0: none was there), -EINVAL straddle, wrap or length 0, -ENOMEM. */
 int ob_gmem_del(struct ob_gmem *gm, ob_iova_t iova, uint64_t len);
 
 /* Number of ranges and bytes that the function can reach now. Context: control. */
 void ob_gmem_usage(const struct ob_gmem *gm, uint32_t *n_ranges, uint64_t *n_bytes);
 
-/* True once a fault or a firewall violation was recorded; *n_faults counts them. Context: any. */
+/* True once an access faulted, until ob_gmem_heal. '*n_faults' (may be NULL) counts the faults since creation.
+ * Context: any. */
 bool ob_gmem_poisoned(const struct ob_gmem *gm, uint64_t *n_faults);
 
-/* Forgets poison (device reset). Context: control. */
+/* Accesses that the firewall refused since creation (fetch, store, fill, iov that failed). Context: any. */
+uint64_t ob_gmem_violations(const struct ob_gmem *gm);
+
+/* Forgets poison (device reset). Zero pages that replaced lost ones stay until their range is deleted.
+ * Context: control. */
 void ob_gmem_heal(struct ob_gmem *gm);
 
 /* A window is a stretch that must be readable by plain loads at constant cost: the three areas of a virtqueue.
  * Control registers it; each published map carries its current address, also where the stretch is made of several
  * ranges (vIOMMU: one range a page), which are then mapped side by side. Context: control.
- * Returns the window's index, or -EINVAL (length 0, wrap), -ENOSPC. A stretch that is not mapped yet is legal: the
- * window has no address until it is. */
+ * Returns the window's index, or -EINVAL (length 0, wrap, no prot), -ENOSPC, -ENOMEM. A stretch that is not mapped
+ * yet is legal: the window has no address until it is. A stretch over scattered pieces of huge pages has none. */
 int ob_gmem_window_add(struct ob_gmem *gm, ob_iova_t iova, uint32_t len, unsigned prot);
 void ob_gmem_window_del(struct ob_gmem *gm, int idx);
 
-/* The current map; one acquire load, pairs with the release store of publication. Context: any; the result dies at
- * the caller's next quiescent point. Never NULL. */
-const struct ob_gmem_map *ob_gmem_map_get(const struct ob_gmem *gm);
-
-/* Address of window 'idx' in this map, or NULL while any byte of it is not mapped with its prot. Context: any. */
-void *ob_gmem_window(const struct ob_gmem_map *map, int idx);
-
-/* Copies guest bytes out / in; a stretch may cross ranges. Each byte is read or written once. Context: any.
- * Returns 0; -EFAULT some byte is not mapped, -EACCES lacks the prot, -ENOTSUP in an fd-less range; nothing is
- * promised about 'dst' or the guest's bytes then. A failure is counted as a violation and poisons nothing. */
-int ob_gmem_fetch(const struct ob_gmem_map *map, void *dst, ob_iova_t src, size_t len);
-int ob_gmem_store(const struct ob_gmem_map *map, ob_iova_t dst, const void *src, size_t len);
-
-/* Fills guest bytes with 'byte'. Returns as ob_gmem_store. */
-int ob_gmem_fill(const struct ob_gmem_map *map, ob_iova_t dst, uint8_t byte, size_t len);
+#include "ob_gmem_access.h"
 
 /* Direct I/O into guest memory for a block device: the address of [iova, iova+len) as host vectors; the I/O itself is the
  * one access. Returns the number of vectors written (<= max_iov), -ENOSPC, or as ob_gmem_fetch. The vectors die with
  * the map unless the caller pins it by the function's own quiesce protocol. Context: owner. */
-int ob_gmem_iov(const struct ob_gmem_map *map, ob_iova_t iova, uint64_t len, unsigned prot, struct iovec *iov, unsigned max_iov);
+int ob_gmem_iov(const struct ob_gmem_map *map, ob_iova_t iova, uint64_t len, unsigned prot,
+    struct iovec *iov, unsigned max_iov);
 
-/* Installs the SIGBUS handler, once per process; chains to the previous handler for addresses that are not guest
- * memory. Context: main, before the first ob_gmem_add. Returns 0, -errno. */
+/* Installs the SIGBUS handler; chains to the previous handler for addresses that are not guest memory. Calling it again
+ * does nothing, or puts it back in front if a library replaced it. Context: main, before the first ob_gmem_add.
+ * Returns 0, -errno. */
 int ob_gmem_catch_faults(void);
