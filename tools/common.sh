@@ -259,7 +259,7 @@ build_plain() {
 }
 
 build_san() {
-	need_packages build test
+	need_packages build
 	need_cache
 	configure build-san gcc -Db_sanitize=address,undefined -Db_lundef=false
 	compile build-san

@@ -48,6 +48,8 @@ Dir::State "$apt/state"; Dir::State::status "$apt/status"; Dir::Cache "$apt/cach
 APT::Architecture "amd64"; APT::Architectures { "amd64"; }; APT::Sandbox::User "root";
 Acquire::Languages "none"; Acquire::Retries "5"; Acquire::Check-Valid-Until "false";
 EOF
+# The host's way to its archives (a proxy, for one) is the only thing that is taken over.
+apt-config dump | grep -E '^Acquire::(http|https)::' >>"$apt/apt.conf" || true
 export APT_CONFIG=$apt/apt.conf
 apt-get -qq update
 apt-get -qq -y --download-only --no-install-recommends install qemu-system-x86
