@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -94,3 +95,64 @@ void ob_vnet_get_status(const struct ob_vnet *vn, struct ob_vnet_status *out);
 
 /* Name of a feature bit ("mrg_rxbuf", "ring_packed"), or NULL. Context: any. */
 const char *ob_vnet_feature_name(unsigned bit);
+
+/* ---- for transports ---------------------------------------------------------------------------------------------- */
+
+/* One queue as its driver set it up; arena layout. Start positions: see ob_vif_start_queue. */
+struct ob_vnet_queue {
+	uint64_t desc, driver, device; /* iova */
+	uint16_t size;
+	uint16_t vector; /* MSI-X, 0xffff none */
+	uint8_t enabled; /* the driver wants it */
+	uint8_t started; /* it ran since the last reset: positions are in the arena */
+	uint16_t reserved;
+	int32_t start_idx; /* position given by the peer (vhost), -1: none */
+	uint32_t reserved2;
+};
+static_assert(sizeof(struct ob_vnet_queue) == 40, "arena layout");
+
+/* What a transport does for the function. All on the main thread. */
+struct ob_vnet_transport {
+	const char *name;
+	/* First step of ob_vnet_destroy: close the peer, free 'ctx'. */
+	void (*destroy)(void *ctx);
+	/* Device configuration or status changed: interrupt the driver. */
+	void (*config_changed)(void *ctx);
+	/* Eventfd that a worker writes to interrupt queue 'q', or -1. */
+	int (*queue_irq_fd)(void *ctx, unsigned q);
+	/* The control queue's own interrupt (main thread). */
+	void (*queue_irq)(void *ctx, unsigned q);
+	/* Fills connected and peer_pid. */
+	void (*get_status)(void *ctx, struct ob_vnet_status *out);
+	/* Features that this transport cannot carry. */
+	uint64_t features_off;
+	bool peer_has_ctrl; /* the control queue is the peer's own business (vhost) */
+};
+
+/* Makes all of a function but its transport; 'tr' must stay. Returns as ob_vnet_create. */
+int ob_vnet_create_on(const struct ob_vnet_conf *conf, const struct ob_vnet_transport *tr,
+    void *ctx, struct ob_vnet **out);
+
+struct ob_gmem *ob_vnet_gmem(struct ob_vnet *vn);
+uint64_t ob_vnet_offered(const struct ob_vnet *vn);
+/* Number of data queues and the control queue, the most that can exist. */
+unsigned ob_vnet_n_queues(const struct ob_vnet *vn);
+struct ob_vnet_queue *ob_vnet_queue(struct ob_vnet *vn, unsigned q);
+
+/* Fixes the negotiated features. Returns 0; -EINVAL a bit that was not offered, or one without what it depends on (5.1.3.1). */
+int ob_vnet_set_features(struct ob_vnet *vn, uint64_t features);
+/* Driver status bits (2.1) as they now stand; queues start and stop to match. 0 resets the function. */
+void ob_vnet_set_status(struct ob_vnet *vn, uint8_t status);
+/* Whether it may touch guest memory (PCI bus master, vhost: memory table known). Queues keep their positions. */
+void ob_vnet_set_dma(struct ob_vnet *vn, bool on);
+/* Starts and stops queues so that they match what queue->enabled, status and DMA say. */
+void ob_vnet_update(struct ob_vnet *vn);
+/* Stops one queue and forgets that it was enabled. Returns its position as ob_vif_stop_queue, or -ENOENT. */
+int32_t ob_vnet_stop_queue(struct ob_vnet *vn, unsigned q);
+bool ob_vnet_queue_running(const struct ob_vnet *vn, unsigned q);
+/* The interrupt eventfd of queue 'q' is another one now. */
+void ob_vnet_irq_changed(struct ob_vnet *vn, unsigned q);
+/* The driver rang for queue 'q'; any value. */
+void ob_vnet_kick(struct ob_vnet *vn, uint32_t q);
+/* Number of pairs in use, where the peer decides it (vhost). */
+void ob_vnet_set_pairs(struct ob_vnet *vn, uint16_t n);

@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* virtio over PCI, modern (virtio 1.2, 4.1), on the card's vfio-user server: BARs, capabilities, interrupts. */
+#include "ob_virtio.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+#include <linux/pci_regs.h>
+#include <linux/virtio_ids.h>
+#include <linux/virtio_pci.h>
+#include <rte_byteorder.h>
+
+#include "ob_vfu.h"
+#include "vnet.h"
+
+#define PCI_VENDOR_VIRTIO 0x1af4
+#define PCI_DEVICE_NET	  (0x1040 + VIRTIO_ID_NET) /* 4.1.2 */
+#define PCI_SUBSYS_NET	  0x1100
+#define PCI_REVISION	  1 /* 4.1.2.1: 1 or higher */
+#define PCI_CLASS_NET	  0x020000
+
+/* A page for each structure, so that a page could be mapped or trapped by itself. */
+#define REGS_BAR	  0
+#define COMMON_OFF	  0x0000
+#define ISR_OFF		  0x1000
+#define DEVICE_OFF	  0x2000
+#define NOTIFY_OFF	  0x3000
+#define PAGE_BYTES	  0x1000
+#define REGS_BYTES	  0x4000
+#define NOTIFY_MULTIPLIER 4
+
+#define MSIX_BAR       2
+#define MSIX_TABLE_OFF 0
+#define MSIX_PBA_OFF   0x800
+#define MSIX_BYTES     0x1000
+
+/* 'bar' to the end of the data: the part of VIRTIO_PCI_CAP_PCI_CFG that the driver writes (4.1.4.9). */
+#define WINDOW_OFF   offsetof(struct virtio_pci_cap, bar)
+#define WINDOW_BYTES (sizeof(struct virtio_pci_cfg_cap) - WINDOW_OFF)
+#define WINDOW_DATA  (offsetof(struct virtio_pci_cfg_cap, pci_cfg_data) - WINDOW_OFF)
+
+static_assert(16 * (OB_VNET_MAX_QUEUES + 1) <= MSIX_PBA_OFF, "MSI-X table fits");
+static_assert(NOTIFY_MULTIPLIER * OB_VNET_MAX_QUEUES <= PAGE_BYTES, "notify page fits");
+static_assert(sizeof(struct virtio_pci_cfg_cap) == 20, "virtio 1.2, 4.1.4.9");
+
+struct pci;
+
+/* Stands in for a vector's eventfd where a worker cannot write that itself: INTx, or a masked vector. */
+struct soft_irq {
+	struct pci *pci;
+	struct event *ev;
+	int fd;
+	uint16_t q;
+};
+
+struct pci {
+	struct ob_vnet *vn;
+	struct ob_vfu *vfu;
+	bool msix;
+	bool checked; /* that the peer shares its memory, since the last reset */
+	uint8_t window[WINDOW_BYTES];
+	struct soft_irq soft[OB_VNET_MAX_QUEUES];
+};
+
+/* ---- interrupts (4.1.4.5, 4.1.5.3, 4.1.5.4) ---- */
+
+static void raise_vector(struct pci *p, uint16_t vector, uint8_t isr_bit)
+{
+	if (ob_vfu_msix_enabled(p->vfu)) {
+		if (vector != VNET_NO_VECTOR)
+			ob_vfu_irq(p->vfu, vector);
+		return;
+	}
+	p->vn->st->isr |= isr_bit;
+	ob_vfu_intx(p->vfu, true);
+}
+
+static void pci_queue_irq(void *ctx, unsigned q)
+{
+	struct pci *p = ctx;
+
+	raise_vector(p, p->vn->st->queue[q].vector, 1);
+}
+
+static void pci_config_changed(void *ctx)
+{
+	struct pci *p = ctx;
+
+	/* 4.1.4.5.1: the ISR bit is set for a configuration change, MSI-X or not. */
+	p->vn->st->isr |= VIRTIO_PCI_ISR_CONFIG;
+	raise_vector(p, p->vn->st->config_vector, VIRTIO_PCI_ISR_CONFIG);
+}
+
+static void soft_fired(evutil_socket_t fd, short what, void *arg)
+{
+	struct soft_irq *s = arg;
+	uint64_t n;
+
+	(void)what;
+	if (read((int)fd, &n, sizeof(n)) == sizeof(n) && ob_vnet_queue_running(s->pci->vn, s->q))
+		pci_queue_irq(s->pci, s->q);
+}
+
+static int soft_open(struct pci *p, unsigned q)
+{
+	struct soft_irq *s = &p->soft[q];
+
+	if (s->ev != NULL)
+		return s->fd;
+	s->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (s->fd < 0)
+		return -1;
+	s->pci = p;
+	s->q = (uint16_t)q;
+	s->ev = event_new(p->vn->conf.base, s->fd, EV_READ | EV_PERSIST, soft_fired, s);
+	if (s->ev == NULL || event_add(s->ev, NULL) != 0) {
+		if (s->ev != NULL)
+			event_free(s->ev);
+		close(s->fd);
+		s->ev = NULL;
+		return -1;
+	}
+	return s->fd;
+}
+
+static int pci_queue_irq_fd(void *ctx, unsigned q)
+{
+	struct pci *p = ctx;
+	uint16_t vector = p->vn->st->queue[q].vector;
+	int fd;
+
+	if (ob_vfu_msix_enabled(p->vfu)) {
+		if (vector == VNET_NO_VECTOR)
+			return -1;
+		fd = ob_vfu_irq_fd(p->vfu, vector);
+		if (fd >= 0)
+			return fd;
+	}
+	return soft_open(p, q);
+}
+
+static void vfu_irq_changed(void *ctx, unsigned vector)
+{
+	struct pci *p = ctx;
+	bool msix = ob_vfu_msix_enabled(p->vfu), all = msix != p->msix;
+
+	p->msix = msix;
+	for (unsigned q = 0; q < p->vn->n_queues; q++)
+		if (all || p->vn->st->queue[q].vector == vector)
+			ob_vnet_irq_changed(p->vn, q);
+}
+
+/* ---- BARs ---- */
+
+static void vfu_bar_read(void *ctx, unsigned bar, uint64_t off, void *buf, size_t len)
+{
+	struct pci *p = ctx;
+	uint8_t isr;
+
+	memset(buf, 0, len);
+	if (bar != REGS_BAR || off >= REGS_BYTES)
+		return;
+	switch (off & ~(uint64_t)(PAGE_BYTES - 1)) {
+	case COMMON_OFF:
+		vnet_common_read(p->vn, off - COMMON_OFF, buf, len);
+		break;
+	case DEVICE_OFF:
+		vnet_config_read(p->vn, off - DEVICE_OFF, buf, len);
+		break;
+	case ISR_OFF:
+		if (off != ISR_OFF || len == 0)
+			break;
+		isr = vnet_isr_take(p->vn);
+		ob_vfu_intx(p->vfu, false);
+		memcpy(buf, &isr, sizeof(isr));
+		break;
+	default:
+		break;
+	}
+}
+
+/* At the first doorbell the driver has filled its receive queue: is that what we see? If not, the server says so. */
+static void check_shared(struct pci *p)
+{
+	const struct ob_vnet_queue *q = &p->vn->st->queue[0];
+	uint32_t bytes = 16u * (q->size != 0 ? q->size : vnet_queue_max(p->vn, 0));
+
+	if (p->checked || !ob_vnet_queue_running(p->vn, 0))
+		return;
+	p->checked = true;
+	(void)ob_vfu_check_shared(
+	    p->vfu, (ob_iova_t){q->desc}, bytes < PAGE_BYTES ? bytes : PAGE_BYTES, NULL, NULL);
+}
+
+static void vfu_bar_write(void *ctx, unsigned bar, uint64_t off, const void *buf, size_t len)
+{
+	struct pci *p = ctx;
+	uint8_t had = p->vn->st->status;
+
+	if (bar != REGS_BAR || off >= REGS_BYTES)
+		return;
+	switch (off & ~(uint64_t)(PAGE_BYTES - 1)) {
+	case COMMON_OFF:
+		vnet_common_write(p->vn, off - COMMON_OFF, buf, len);
+		/* A reset takes the interrupt line back too. */
+		if (had != 0 && p->vn->st->status == 0) {
+			ob_vfu_intx(p->vfu, false);
+			p->checked = false;
+		}
+		break;
+	case NOTIFY_OFF:
+		vnet_notify_write(p->vn, buf, len);
+		check_shared(p);
+		break;
+	default:
+		break; /* device configuration: nothing in it can be written */
+	}
+}
+
+/* ---- the window in config space (4.1.4.9): a driver without mapped BARs, such as a boot loader, comes this way ---- */
+
+/* Where and how much the window points at now; 0: nowhere legal. */
+static uint32_t window_target(const struct pci *p, uint64_t *off)
+{
+	rte_le32_t le_off, le_len;
+	uint32_t len;
+
+	memcpy(&le_off, p->window + offsetof(struct virtio_pci_cap, offset) - WINDOW_OFF, 4);
+	memcpy(&le_len, p->window + offsetof(struct virtio_pci_cap, length) - WINDOW_OFF, 4);
+	*off = rte_le_to_cpu_32(le_off);
+	len = rte_le_to_cpu_32(le_len);
+	if (p->window[0] != REGS_BAR || (len != 1 && len != 2 && len != 4) || *off % len != 0 ||
+	    *off > REGS_BYTES - len)
+		return 0;
+	return len;
+}
+
+static void vfu_cfg_read(void *ctx, unsigned off, void *buf, size_t len)
+{
+	struct pci *p = ctx;
+	uint64_t target;
+	uint32_t n;
+
+	memset(buf, 0, len);
+	if (off >= WINDOW_BYTES || len > WINDOW_BYTES - off)
+		return;
+	/* Config space is also dumped as a whole: only a read that begins at the data is an access. */
+	n = window_target(p, &target);
+	if (off == WINDOW_DATA && n != 0) {
+		memset(p->window + WINDOW_DATA, 0, 4);
+		vfu_bar_read(p, REGS_BAR, target, p->window + WINDOW_DATA, n);
+	}
+	memcpy(buf, p->window + off, len);
+}
+
+static void vfu_cfg_write(void *ctx, unsigned off, const void *buf, size_t len)
+{
+	struct pci *p = ctx;
+	uint64_t target;
+	uint32_t n;
+
+	if (off >= WINDOW_BYTES || len > WINDOW_BYTES - off)
+		return;
+	memcpy(p->window + off, buf, len);
+	n = window_target(p, &target);
+	if (off + len > WINDOW_DATA && n != 0)
+		vfu_bar_write(p, REGS_BAR, target, p->window + WINDOW_DATA, n);
+}
+
+/* ---- the other events of the server ---- */
+
+static void vfu_reset(void *ctx)
+{
+	struct pci *p = ctx;
+
+	ob_vnet_set_status(p->vn, 0);
+	ob_vfu_intx(p->vfu, false);
+	p->checked = false;
+	memset(p->window, 0, sizeof(p->window));
+}
+
+static void vfu_command(void *ctx, uint16_t pci_command)
+{
+	struct pci *p = ctx;
+
+	p->vn->st->pci_command = pci_command;
+	ob_vnet_set_dma(p->vn, pci_command & PCI_COMMAND_MASTER);
+}
+
+static void vfu_dma_changed(void *ctx)
+{
+	struct pci *p = ctx;
+
+	vnet_ctrl_run(p->vn);
+}
+
+static const struct ob_vfu_ops vfu_ops = {
+    .bar_read = vfu_bar_read,
+    .bar_write = vfu_bar_write,
+    .cfg_read = vfu_cfg_read,
+    .cfg_write = vfu_cfg_write,
+    .reset = vfu_reset,
+    .command = vfu_command,
+    .dma_changed = vfu_dma_changed,
+    .irq_changed = vfu_irq_changed,
+};
+
+/* ---- life ---- */
+
+static void pci_destroy(void *ctx)
+{
+	struct pci *p = ctx;
+
+	ob_vfu_destroy(p->vfu);
+	for (unsigned q = 0; q < OB_VNET_MAX_QUEUES; q++) {
+		if (p->soft[q].ev == NULL)
+			continue;
+		event_free(p->soft[q].ev);
+		close(p->soft[q].fd);
+	}
+	free(p);
+}
+
+static void pci_get_status(void *ctx, struct ob_vnet_status *out)
+{
+	struct pci *p = ctx;
+	struct ob_vfu_stats stats;
+
+	ob_vfu_get_stats(p->vfu, &stats);
+	out->connected = stats.connected;
+	out->peer_pid = stats.peer_pid;
+}
+
+static const struct ob_vnet_transport pci_transport = {
+    .name = "vfio-user",
+    .destroy = pci_destroy,
+    .config_changed = pci_config_changed,
+    .queue_irq_fd = pci_queue_irq_fd,
+    .queue_irq = pci_queue_irq,
+    .get_status = pci_get_status,
+};
+
+/* The server writes the first two bytes (id, next) itself. */
+static int add_cap(struct pci *p, struct virtio_pci_cap *cap, uint8_t type, size_t bytes,
+    uint32_t off, uint32_t length, bool window)
+{
+	const uint8_t *body = (const uint8_t *)cap + offsetof(struct virtio_pci_cap, cap_len);
+	int rc;
+
+	cap->cap_len = (uint8_t)bytes;
+	cap->cfg_type = type;
+	cap->bar = REGS_BAR;
+	cap->offset = rte_cpu_to_le_32(off);
+	cap->length = rte_cpu_to_le_32(length);
+	rc = ob_vfu_cap_add(p->vfu, PCI_CAP_ID_VNDR, body,
+	    bytes - offsetof(struct virtio_pci_cap, cap_len), window ? WINDOW_OFF : 0,
+	    window ? WINDOW_BYTES : 0);
+	return rc < 0 ? rc : 0;
+}
+
+static int add_caps(struct pci *p)
+{
+	struct virtio_pci_notify_cap notify = {
+	    .notify_off_multiplier = rte_cpu_to_le_32(NOTIFY_MULTIPLIER),
+	};
+	struct virtio_pci_cap common = {0}, isr = {0}, device = {0};
+	struct virtio_pci_cfg_cap window = {0};
+	uint32_t doorbells = NOTIFY_MULTIPLIER * (uint32_t)p->vn->n_queues;
+	int rc;
+
+	rc = add_cap(p, &common, VIRTIO_PCI_CAP_COMMON_CFG, sizeof(common), COMMON_OFF,
+	    VIRTIO_PCI_COMMON_Q_RESET + 2, false);
+	if (rc == 0)
+		rc = add_cap(p, &notify.cap, VIRTIO_PCI_CAP_NOTIFY_CFG, sizeof(notify), NOTIFY_OFF,
+		    doorbells, false);
+	if (rc == 0)
+		rc = add_cap(p, &isr, VIRTIO_PCI_CAP_ISR_CFG, sizeof(isr), ISR_OFF, 1, false);
+	if (rc == 0)
+		rc = add_cap(p, &device, VIRTIO_PCI_CAP_DEVICE_CFG, sizeof(device), DEVICE_OFF,
+		    sizeof(struct virtio_net_config), false);
+	if (rc == 0)
+		rc = add_cap(p, &window.cap, VIRTIO_PCI_CAP_PCI_CFG, sizeof(window), 0, 0, true);
+	return rc;
+}
+
+static int vfu_start(struct pci *p, const struct ob_vnet_conf *conf)
+{
+	struct ob_vfu_conf vc = {
+	    .name = p->vn->name,
+	    .path = p->vn->path,
+	    .base = conf->base,
+	    .gm = p->vn->gm,
+	    .vendor_id = PCI_VENDOR_VIRTIO,
+	    .device_id = PCI_DEVICE_NET,
+	    .subsys_vendor_id = PCI_VENDOR_VIRTIO,
+	    .subsys_id = PCI_SUBSYS_NET,
+	    .revision = PCI_REVISION,
+	    .class_code = PCI_CLASS_NET,
+	    .n_vectors = (uint16_t)(p->vn->n_queues + 1),
+	    .msix_bar = MSIX_BAR,
+	    .msix_table_off = MSIX_TABLE_OFF,
+	    .msix_pba_off = MSIX_PBA_OFF,
+	    .intx = true,
+	    .vpd_serial = conf->serial,
+	    .vpd_part = "OB-VNET",
+	    .vpd_ident = "Outboard virtio-net function",
+	    .bar = {[REGS_BAR] = {.size = REGS_BYTES, .is_64bit = true, .prefetch = true},
+		[MSIX_BAR] = {.size = MSIX_BYTES}},
+	    .ops = &vfu_ops,
+	    .ctx = p,
+	};
+
+	return ob_vfu_create(&vc, &p->vfu);
+}
+
+int ob_vnet_create(const struct ob_vnet_conf *conf, struct ob_vnet **out)
+{
+	struct pci *p = calloc(1, sizeof(*p));
+	int rc;
+
+	if (p == NULL)
+		return -ENOMEM;
+	rc = ob_vnet_create_on(conf, &pci_transport, p, &p->vn);
+	if (rc != 0)
+		goto err_free;
+	rc = vfu_start(p, conf);
+	if (rc == 0)
+		rc = add_caps(p);
+	if (rc != 0)
+		goto err_vnet;
+	*out = p->vn;
+	return 0;
+
+err_vnet:
+	ob_vnet_destroy(p->vn); /* frees 'p' too */
+	return rc;
+err_free:
+	free(p);
+	return rc;
+}
