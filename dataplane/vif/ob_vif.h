@@ -14,11 +14,12 @@
 #include "ob_worker.h"
 
 #define OB_VIF_MAX_PAIRS 16
-#define OB_VIF_NAME_MAX  32
-#define OB_VIF_MAX_MACS  64
-#define OB_VIF_RSS_MAX   128 /* largest indirection table that the device offers */
-#define OB_VIF_RSS_KEY   40  /* bytes of the Toeplitz key that the device offers */
-#define OB_VIF_HASH_TYPES 0x3fu /* VIRTIO_NET_RSS_HASH_TYPE_*: IPv4, IPv6, TCP and UDP over each; no _EX types */
+#define OB_VIF_NAME_MAX	 32
+#define OB_VIF_MAX_MACS	 64
+#define OB_VIF_RSS_MAX	 128 /* largest indirection table that the device offers */
+#define OB_VIF_RSS_KEY	 40  /* bytes of the Toeplitz key that the device offers */
+#define OB_VIF_HASH_TYPES \
+	0x3fu /* VIRTIO_NET_RSS_HASH_TYPE_*: IPv4, IPv6, TCP and UDP over each; no _EX types */
 
 struct ob_vif;
 
@@ -56,7 +57,8 @@ void ob_vif_set_features(struct ob_vif *vif, uint64_t features);
  * interrupt, or -1. The queue goes to worker (idx + pair) % n. 'resume': keep the arena's positions instead of starting at 0.
  * 'start_idx': for vhost, the position given by the frontend (split: index; packed: index | wrap << 15), -1 none.
  * Context: control. Returns 0, -EINVAL, -EALREADY, or as ob_virtq_create. */
-int ob_vif_start_queue(struct ob_vif *vif, unsigned q, const struct ob_virtq_conf *conf, int irq_fd, bool resume, int32_t start_idx);
+int ob_vif_start_queue(struct ob_vif *vif, unsigned q, const struct ob_virtq_conf *conf, int irq_fd,
+    bool resume, int32_t start_idx);
 /* Takes it from its worker; on return nobody touches it. Returns the next avail position (split index; packed index|wrap<<15) for
  * vhost's GET_VRING_BASE, or -ENOENT. Context: control. */
 int32_t ob_vif_stop_queue(struct ob_vif *vif, unsigned q);
@@ -75,12 +77,12 @@ unsigned ob_vif_poll_events(void);
 /* Receive filter (virtio 1.2, 5.1.6.5.1-3). Immutable copy, swapped by RCU. */
 struct ob_vif_filter {
 	bool promisc, allmulti, alluni, nomulti, nouni, nobcast;
-	bool vlan_filter;             /* VLAN filtering negotiated: only set VLANs pass */
+	bool vlan_filter; /* VLAN filtering negotiated: only set VLANs pass */
 	uint16_t n_uni, n_multi;
 	uint8_t uni[OB_VIF_MAX_MACS][6], multi[OB_VIF_MAX_MACS][6];
 	bool uni_overflow, multi_overflow; /* table too long: let all of the kind pass */
 	uint8_t mac[6];
-	uint64_t vlan[64];            /* bit per VLAN id */
+	uint64_t vlan[64]; /* bit per VLAN id */
 };
 int ob_vif_set_filter(struct ob_vif *vif, const struct ob_vif_filter *f);
 
@@ -91,7 +93,7 @@ struct ob_vif_steering {
 	bool rss;
 	bool hash_report;
 	uint32_t hash_types;
-	uint16_t table_len;           /* power of two */
+	uint16_t table_len;		/* power of two */
 	uint16_t table[OB_VIF_RSS_MAX]; /* pair numbers, all < n_pairs */
 	uint16_t unclassified;
 	uint8_t key_len;
@@ -108,7 +110,8 @@ void ob_vif_set_link(struct ob_vif *vif, bool up); /* down: nothing is delivered
  * by the steering; hands over to the worker that owns it. Consumes all packets; what cannot be delivered is dropped and
  * counted. GSO and partial-checksum packets are passed on as they are when the guest negotiated it, else segmented / completed here.
  * Received TCP segments are merged (rte_gro) toward guests that accept it. Context: worker. */
-void ob_vif_output(struct ob_worker *w, struct rte_mbuf **pkts, struct ob_meta *meta, unsigned n); /* by meta[i].out_vif */
+void ob_vif_output(struct ob_worker *w, struct rte_mbuf **pkts, struct ob_meta *meta,
+    unsigned n); /* by meta[i].out_vif */
 
 /* Counters of one queue, in the arena, single writer (the owner). */
 struct ob_vif_queue_counters {
@@ -123,7 +126,8 @@ void ob_vif_handoff_in(struct ob_worker *w, struct ob_burst *b);
 
 /* ---- software offloads, for every way out that cannot do them ---- */
 
-#define OB_PKT_MAX_SEGS 256 /* a guest's super-packet that would make more is refused when it comes in */
+#define OB_PKT_MAX_SEGS \
+	256 /* a guest's super-packet that would make more is refused when it comes in */
 
 /* Fills in a partial checksum (OB_PKT_L4_CSUM_PARTIAL, meta->csum_start/offset) and clears the flag; nothing to do without
  * the flag. Context: worker. Returns 0, -EINVAL the field is not inside the packet. */
@@ -135,7 +139,8 @@ int ob_pkt_complete_csum(struct rte_mbuf *pkt, struct ob_meta *meta);
  * each segment. Needs l2_len, l3_len and l4_len of the parser. Context: worker.
  * Returns the number of segments (1..OB_PKT_MAX_SEGS); -EINVAL not a TCP super-packet, or headers not in the first mbuf segment,
  * -ENOSPC more than 'max', -ENOMEM pool empty: 'pkt' and 'meta' are then the caller's as they were. */
-int ob_pkt_segment(struct rte_mbuf *pkt, struct ob_meta *meta, struct rte_mempool *pool, struct rte_mbuf **out, unsigned max);
+int ob_pkt_segment(struct rte_mbuf *pkt, struct ob_meta *meta, struct rte_mempool *pool,
+    struct rte_mbuf **out, unsigned max);
 
 /* True if the TCP or UDP checksum of a parsed, unfragmented packet is right (or partial, or UDP over IPv4 without one). */
 bool ob_pkt_l4_csum_ok(const struct rte_mbuf *pkt, const struct ob_meta *meta);

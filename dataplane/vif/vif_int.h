@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the files of this folder share: the vif object, a running queue, a worker's scratch. */
+#pragma once
+
+#include <unistd.h>
+
+#include <linux/virtio_net.h>
+
+#include "ob_vif.h"
+
+#define VIF_QUEUES    (2 * OB_VIF_MAX_PAIRS)
+#define VIF_FRAME_MIN 14u
+#define VIF_FRAME_MAX (65535u + 22u) /* largest IP packet behind two VLAN tags */
+/* Most bytes that one poll takes from one guest, so that super-packets do not starve the worker's other guests. */
+#define VIF_POLL_BYTES (512u * 1024u)
+/* Most receive buffers that one packet may take; 64 KiB into the smallest buffers that Linux posts takes 44. */
+#define VIF_PKT_BUFS 256u
+#define VIF_STOCK    (VIF_PKT_BUFS + OB_BURST_MAX)
+/* A chain may be as long as the queue; twice that, so that there is always room for the longest after compaction. */
+#define VIF_SEGS (2u * OB_VIRTQ_MAX_SIZE)
+
+/* Arena region "vif.<idx>". */
+#define VIF_ARENA_LAYOUT 1
+struct vif_arena {
+	struct ob_virtq_state state[VIF_QUEUES];
+	struct ob_vif_queue_counters counters[VIF_QUEUES];
+};
+
+struct vif_worker;
+
+/* What the guest takes (receive queues) or may send (transmit queues), from the features. */
+enum vif_queue_flags {
+	VIF_Q_MERGE = 1 << 0,
+	VIF_Q_CSUM = 1 << 1,
+	VIF_Q_TSO4 = 1 << 2,
+	VIF_Q_TSO6 = 1 << 3,
+	VIF_Q_ECN = 1 << 4,
+	VIF_Q_HASH = 1 << 5,
+};
+
+/* A running queue. Written by its worker only, once published. */
+struct vif_queue {
+	struct ob_virtq *vq;
+	struct ob_vif *vif;
+	struct vif_worker *vw;
+	struct ob_worker *worker; /* the owner; others read it to know whom to hand over to */
+	struct ob_vif_queue_counters *counters;
+	struct ob_virtq_state *state;
+	struct vif_queue *next_dirty;
+	struct ob_burst *edge; /* receive queues: packets that wait for the end of the round */
+	int irq_fd;
+	uint16_t vif_idx;
+	uint8_t q, pair;
+	uint8_t flags; /* enum vif_queue_flags */
+	uint8_t hdr_len;
+	bool packed;
+	bool dirty;    /* on the worker's list */
+	bool reported; /* that it is broken */
+};
+
+/* Receive buffers popped and not yet pushed. [0, first): filled, [first, n): free. */
+struct vif_stock {
+	unsigned first, n, n_segs;
+	struct ob_virtq_chain chain[VIF_STOCK];
+	uint32_t written[VIF_STOCK];
+	struct ob_virtq_seg seg[VIF_SEGS];
+};
+
+/* One worker's scratch. The dirty list holds the queues whose edge buffer is not empty. */
+struct vif_worker {
+	struct vif_queue *dirty;
+	unsigned n_queues; /* control's: the scratch goes with the last queue */
+	struct ob_burst in;
+	struct rte_mbuf *seg[OB_PKT_MAX_SEGS];
+	struct vif_stock stock;
+};
+
+struct vif_filter {
+	struct ob_vif_filter conf;
+};
+
+/* Toeplitz by nibbles: 72 lookups at most, in 4.6 KB; a table per byte would be 37 KB a function. */
+#define VIF_HASH_BYTES 36
+struct vif_steering {
+	struct ob_vif_steering conf;
+	uint32_t nibble[2 * VIF_HASH_BYTES][16];
+};
+
+struct ob_vif {
+	struct ob_vif_conf conf;
+	uint16_t idx;
+	uint32_t link_up;
+	uint64_t features;
+	const struct vif_filter *filter;     /* RCU; NULL: all pass */
+	const struct vif_steering *steering; /* RCU; NULL: pair 0 */
+	struct vif_queue *queue[VIF_QUEUES]; /* RCU; NULL: not running */
+	int32_t queue_worker[VIF_QUEUES];    /* for kicks from any thread; -1: not running */
+	uint32_t broken;		     /* bit per queue: event not yet delivered */
+	struct vif_arena *arena;
+	void (*on_broken)(void *ctx, unsigned q);
+	void *on_broken_ctx;
+};
+
+extern ob_vif_input_fn vif_input;
+
+/* Tells control, once a break. Context: owner. */
+void vif_queue_broke(struct vif_queue *q);
+
+/* guest_rx.c: the source of a transmit queue. */
+unsigned vif_tx_poll(struct ob_worker *w, void *arg);
+bool vif_tx_arm(struct ob_worker *w, void *arg);
+void vif_tx_disarm(struct ob_worker *w, void *arg);
+
+/* guest_tx.c: empties one edge buffer, or all of a worker's. */
+void vif_deliver(struct ob_worker *w, struct vif_queue *q);
+void vif_flush(struct ob_worker *w, void *vw);
+
+/* filter.c */
+bool vif_filter_pass(const struct vif_filter *f, const uint8_t *frame, const struct ob_meta *meta);
+
+/* steer.c. '*report': VIRTIO_NET_HASH_REPORT_*. */
+int vif_steering_create(
+    const struct ob_vif_steering *conf, uint16_t max_pairs, struct vif_steering **out);
+uint32_t vif_rss_hash(const struct vif_steering *s, const struct rte_mbuf *pkt,
+    const struct ob_meta *meta, uint16_t *report);
+unsigned vif_steer(
+    const struct vif_steering *s, const struct rte_mbuf *pkt, const struct ob_meta *meta);
+
+/* gro.c: merges in place what belongs together; returns how many packets are left. Order within a flow is kept. */
+unsigned vif_gro(struct rte_mbuf **pkts, struct ob_meta *meta, unsigned n, bool tso4, bool tso6);
+
+/* Single writer, readers anywhere: no read-modify-write is needed, only no torn store. */
+static inline void vif_count(uint64_t *counter, uint64_t n)
+{
+	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
+}
+
+static inline void vif_signal(struct vif_queue *q)
+{
+	const uint64_t one = 1;
+
+	/* A full eventfd is an interrupt already pending: nothing is lost. */
+	if (q->irq_fd >= 0 && write(q->irq_fd, &one, sizeof(one)) == (ssize_t)sizeof(one))
+		vif_count(&q->counters->n_irqs, 1);
+}
