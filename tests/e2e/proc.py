@@ -65,6 +65,7 @@ class Daemon:
 
     def __init__(self, name, argv, log, transient):
         self.name, self.log = name, log
+        self.expected = True
         self.argv = [str(a) for a in argv]
         with open(log, "ab") as out:
             self.popen = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,

@@ -86,7 +86,7 @@ build_initrd() {
 	local kernel=$1 out=$2 t v p m a
 	t=$(mktemp -d "$cache/initrd.XXXXXX")
 	v=$(basename "$kernel"/lib/modules/*)
-	mkdir -p "$t"/{bin,usr/bin,proc,sys,dev,tmp,run,etc,root,var/lib/dhcp,var/run,lib/modules/$v,lib64}
+	mkdir -p "$t"/{bin,usr/bin,proc,sys,dev,tmp,run,etc/dhcp,root,var/lib/dhcp,var/run,lib/modules/$v,lib64}
 	ln -s usr/bin "$t/sbin"
 	# Debian's merged /usr: the libraries below land in /lib and /lib64 under the names that ldd prints.
 	for p in $paths; do
@@ -113,6 +113,7 @@ build_initrd() {
 	install -m 755 "$here/init" "$t/init"
 	install -m 755 "$here/agent" "$here/net-up" "$here/dhclient-script" "$t/usr/bin/"
 	install -m 644 "$here/profile" "$t/etc/profile"
+	install -m 644 "$here/dhclient.conf" "$t/etc/dhcp/"
 	# Not compressed: unpacking under emulation costs more than reading from memory.
 	(cd "$t" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet) > "$out.new"
 	mv "$out.new" "$out"
@@ -125,7 +126,7 @@ exec 9> "$cache/.lock"
 flock 9
 kernel=$cache/kernel-$(echo "$kernel_pkg" | tr -c 'a-z0-9\n' _)
 [ -s "$kernel/package" ] || fetch_kernel "$kernel"
-key=$(cat "$here"/{build-guest.sh,init,agent,net-up,dhclient-script,profile} "$kernel/package" $paths |
+key=$(cat "$here"/{build-guest.sh,init,agent,net-up,dhclient-script,dhclient.conf,profile} "$kernel/package" $paths |
 	sha256sum | cut -c 1-16)
 initrd=$cache/initrd-$key.cpio
 if [ ! -s "$initrd" ]; then

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Life of a function: reboot, driver rebind, hot-plug, the second transport, the second ring layout."""
+import time
+
+import topology as topo
+from qemu import vfio_user_device
+from . import check, need
+from .reach import between_cards, ping
+from .speed import iperf
+
+RING_PACKED = 34  # VIRTIO_F_RING_PACKED
+
+
+def all_four(world):
+    for vnet in (topo.RED, topo.BLUE):
+        for family in (4, 6):
+            between_cards(world, vnet, family)
+
+
+@check("guest_reboot", "s", "g1 reboots from inside; its network is back")
+def guest_reboot(world):
+    g1 = world.guests["g1"]
+    began = time.monotonic()
+    g1.agent.send("reboot -f")
+    g1.wait_boot()
+    all_four(world)
+    return round(time.monotonic() - began, 1)
+
+
+@check("driver_rebind", "times", "g1's driver lets go of the function and takes it again")
+def driver_rebind(world):
+    g1, rounds = world.guests["g1"], 3
+    pci = g1.run("basename $(readlink -f /sys/class/net/red/device/..)").strip()
+    for _ in range(rounds):
+        g1.run(f"echo {pci} > /sys/bus/pci/drivers/virtio-pci/unbind", timeout=30)
+        need(g1.call("test -e /sys/class/net/red")[0] != 0, "the interface stays after unbind")
+        g1.run(f"echo {pci} > /sys/bus/pci/drivers/virtio-pci/bind", timeout=30)
+        g1.net_up()
+        between_cards(world, topo.RED, 4)
+    between_cards(world, topo.RED, 6)
+    return rounds
+
+
+@check("hot_add", "s", "a function added to a running card and guest carries traffic")
+def hot_add(world):
+    e, g1 = topo.endpoint("g1-red-hot"), world.guests["g1"]
+    began = time.monotonic()
+    path = world.add_endpoint(e)
+    nic = world.nic(e, "hot")
+    g1.qmp.call("device_add", **vfio_user_device("hot", "rp3", path))
+    for _ in range(100):
+        if g1.call(f"grep -q {e.mac} /sys/class/net/*/address")[0] == 0:
+            break
+        time.sleep(0.1)
+    else:
+        need(False, f"no interface with MAC {e.mac} came up in g1\n" + g1.call("dmesg | tail -5")[1])
+    g1.net_up(nic)
+    # Red has an interface in the same subnet already: ask for this one by name.
+    for addr in topo.endpoint("g2-red").addrs:
+        ping(g1, f"-I hot {addr.split('/')[0]}")
+    return round(time.monotonic() - began, 1)
+
+
+@check("vhost_user_guest", "Gb/s", "g3, attached by vhost-user, to g1 on its card and to g2 on the other")
+def vhost_user_guest(world):
+    g3 = world.guests["g3"]
+    for peer in ("g2-red", "g1-red"):
+        for addr in topo.endpoint(peer).addrs:
+            ping(g3, addr.split("/")[0])
+    return iperf(world, "red", "-t 2", src="g3")["gbps"]
+
+
+@check("packed_ring", "", "g2's blue function runs on packed rings")
+def packed_ring(world):
+    g2 = world.guests["g2"]
+    bits = {name: g2.run(f"cat $(readlink -f /sys/class/net/{name}/device)/features").strip() for name in ("red", "blue")}
+    need(bits["blue"][RING_PACKED] == "1", f"g2's driver did not take packed rings: {bits['blue']}")
+    need(bits["red"][RING_PACKED] == "0", "g2's red function was to have split rings, and has packed ones")
+    between_cards(world, topo.BLUE, 4)
+    got = iperf(world, "blue", "-n 8M")
+    need(got["bytes"] >= 8 << 20, f"iperf3 over packed rings: {got}")
+    got = iperf(world, "blue", "-n 8M -R")
+    need(got["bytes"] >= 8 << 20, f"iperf3 over packed rings, other way: {got}")
+    return "negotiated"

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Who reaches whom: pings between guests across two cards, and with a Linux kernel VXLAN device."""
+import re
+
+import topology as topo
+from . import check, need
+
+
+def ping(guest, addr, count=4, interval=0.2, wait=3):
+    """Pings from a guest; returns the average round trip in ms. The first packet may need to wait for neighbour resolution."""
+    status, out = guest.call(f"ping -n -c {count} -i {interval} -W {wait} {addr}", timeout=30)
+    got = re.search(r"(\d+) received", out)
+    need(status == 0 and got and int(got.group(1)) == count, f"{guest.name}: ping {addr}: {out.strip().splitlines()[-1] if out.strip() else 'no output'}\n{out}")
+    return round(float(re.search(r"= [\d.]+/([\d.]+)/", out).group(1)), 3)
+
+
+def unreachable(guest, addr):
+    status, out = guest.call(f"ping -n -c 3 -i 0.2 -W 1 {addr}", timeout=30)
+    need(status != 0, f"{guest.name} reaches {addr}, which is in another network\n{out}")
+
+
+def between_cards(world, vnet, family):
+    addr = topo.endpoint(f"g2-{vnet.name}").addrs[0 if family == 4 else 1].split("/")[0]
+    return ping(world.guests["g1"], addr)
+
+
+@check("ping4_vxlan", "ms", "g1 to g2 across two cards, IPv4 in VXLAN")
+def ping4_vxlan(world):
+    return between_cards(world, topo.RED, 4)
+
+
+@check("ping6_vxlan", "ms", "g1 to g2 across two cards, IPv6 in VXLAN")
+def ping6_vxlan(world):
+    return between_cards(world, topo.RED, 6)
+
+
+@check("ping4_geneve", "ms", "g1 to g2 across two cards, IPv4 in Geneve over an IPv6 underlay")
+def ping4_geneve(world):
+    return between_cards(world, topo.BLUE, 4)
+
+
+@check("ping6_geneve", "ms", "g1 to g2 across two cards, IPv6 in Geneve over an IPv6 underlay")
+def ping6_geneve(world):
+    return between_cards(world, topo.BLUE, 6)
+
+
+@check("kernel_vxlan", "ms", "a Linux vxlan device and g1, both ways, ping and TCP")
+def kernel_vxlan(world):
+    g1 = world.guests["g1"]
+    peer4, peer6 = (a.split("/")[0] for a in topo.PEER["addrs"])
+    rtt = ping(g1, peer4)
+    ping(g1, peer6)
+    for addr in topo.endpoint("g1-red").addrs:
+        out = world.peer_ns.run("ping", "-n", "-c", "3", "-i", "0.2", "-W", "2", addr.split("/")[0], check=False)
+        need(" 3 received" in out, f"kernel peer: ping {addr}:\n{out}")
+    world.daemon("iperf3 of the kernel peer", world.peer_ns.enter(["iperf3", "-s", "-1", "-B", peer4]), "iperf3-peer.log", expected=False)
+    out = g1.run(f"for i in 1 2 3 4 5; do iperf3 -c {peer4} -n 8M && exit; sleep 0.5; done; exit 1", timeout=60)
+    need("receiver" in out, f"iperf3 to the kernel peer:\n{out}")
+    return rtt

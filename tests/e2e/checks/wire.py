@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Frames on the wire, judged by something that is not ours: tshark reads every one of the demo."""
+import subprocess
+
+from proc import LabError
+from . import check, need
+
+SEVERITY_ERROR = 0x800000
+
+
+def tshark(path, *args, timeout=240):
+    # TCP streams are not put together again: that is not about frames, and takes minutes on a long stream.
+    # Checksums of all layers are verified: a frame with a wrong one carries an expert error.
+    argv = ["tshark", "-n", "-r", str(path), "-o", "tcp.desegment_tcp_streams:FALSE", *args]
+    for layer in ("ip", "udp", "tcp"):
+        argv += ["-o", f"{layer}.check_checksum:TRUE"]
+    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=timeout)
+    if done.returncode:
+        raise LabError(f"tshark: {done.stderr.strip()[-500:]}")
+    return done.stdout
+
+
+@check("wire_tshark", "frames", "tshark decodes every VXLAN and Geneve frame of this run without an expert error")
+def wire_tshark(world):
+    captured, lost = world.capture.stop()
+    need(captured > 1000, f"only {captured} overlay frames were captured")
+    need(lost <= captured // 100, f"the capture lost {lost} of {captured + lost} frames")
+    fields = ["-T", "fields", "-E", "separator=/t", "-e", "frame.number", "-e", "vxlan.vni", "-e", "geneve.vni", "-e", "_ws.expert.severity",
+              "-e", "_ws.expert.message"]
+    errors, seen, undecoded = [], {"vxlan": 0, "geneve": 0}, []
+    for row in tshark(world.capture.path, *fields).splitlines():
+        number, vxlan, geneve, severity = row.split("\t")[:4]
+        if vxlan:
+            seen["vxlan"] += 1
+        elif geneve:
+            seen["geneve"] += 1
+        else:
+            undecoded.append(number)
+        if any(int(s) >= SEVERITY_ERROR for s in severity.split(",") if s):
+            errors.append(row)
+    need(not undecoded, f"{len(undecoded)} frames were not decoded as VXLAN or Geneve, first: {undecoded[:5]}")
+    need(not errors, f"{len(errors)} frames with an expert error:\n" + "\n".join(errors[:5]))
+    need(seen["vxlan"] > 500 and seen["geneve"] > 500, f"too few frames: {seen}")
+    return captured

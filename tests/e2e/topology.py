@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the lab is made of, as data: networks, endpoints, addresses. README.md has the picture."""
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Vnet:
+    name: str
+    vni: int
+    encap: str
+    underlay: int  # IP version that its tunnels run over
+    net4: str
+    net6: str
+
+    def addrs(self, host):
+        return [f"{self.net4}.{host}/24", f"{self.net6}::{host}/64"]
+
+    def routes(self):
+        return [f"{self.net4}.0/24", f"{self.net6}::/64"]
+
+    def routers(self):
+        return [f"{self.net4}.1", "fe80::1"]
+
+
+# The same addresses in red and in green: only the VNI keeps them apart.
+RED = Vnet("red", 100, "vxlan", 4, "10.1.0", "2001:db8:1")
+BLUE = Vnet("blue", 200, "geneve", 6, "10.2.0", "2001:db8:2")
+GREEN = Vnet("green", 300, "vxlan", 4, "10.1.0", "2001:db8:1")
+VNETS = (RED, BLUE, GREEN)
+
+ENI_MTU = 1450
+# An option of the experimental range, sent with each packet and required of each packet that comes in.
+GENEVE_OPTION = "0xff01:0x01:0000002a"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    guest: str
+    card: str
+    vnet: Vnet
+    host: int
+    transport: str = "vfio-user"
+    queues: int = 2
+    packed: bool = False
+    late: bool = False  # added at run time by a check
+
+    @property
+    def name(self):
+        return f"{self.guest}-{self.vnet.name}" + ("-hot" if self.late else "")
+
+    @property
+    def mac(self):
+        # Red and green share a MAC space, too.
+        space = RED.vni if self.vnet is GREEN else self.vnet.vni
+        return f"02:0b:00:00:{space & 0xff:02x}:{self.host:02x}"
+
+    @property
+    def addrs(self):
+        return self.vnet.addrs(self.host)
+
+
+ENDPOINTS = (
+    Endpoint("g1", "a", RED, 11),
+    Endpoint("g1", "a", BLUE, 11),
+    Endpoint("g2", "b", RED, 12),
+    Endpoint("g2", "b", BLUE, 12, packed=True),
+    Endpoint("g3", "a", RED, 13, transport="vhost-user"),
+    Endpoint("g4", "b", GREEN, 12, queues=1),
+    Endpoint("g1", "a", RED, 14, late=True),
+)
+
+CARDS = {"a": ["192.0.2.1/24", "2001:db8::1/64"], "b": ["192.0.2.2/24", "2001:db8::2/64"]}
+# A Linux box with a kernel VXLAN device on the same wire.
+PEER = {"underlay": "192.0.2.3/24", "addrs": RED.addrs(20), "mac": "02:0b:00:00:64:20"}
+
+
+def underlay_ip(card, version):
+    return next(a.split("/")[0] for a in CARDS[card] if (":" in a) == (version == 6))
+
+
+def endpoints(card=None, guest=None):
+    return [e for e in ENDPOINTS if card in (None, e.card) and guest in (None, e.guest)]
+
+
+def endpoint(name):
+    return next(e for e in ENDPOINTS if e.name == name)
