@@ -5,6 +5,7 @@ import argparse
 import json
 import os
 import pathlib
+import shutil
 import signal
 import sys
 import time
@@ -41,8 +42,11 @@ def need_root():
         raise LabError("the lab makes network namespaces and TAP devices: run it as root (sudo)")
 
 
-def log_dir(ident):
-    return pathlib.Path(os.environ.get("TMPDIR") or "/tmp") / f"outboard-{ident}-logs"
+def log_dir(what):
+    """Where the logs of the last failed run are kept."""
+    path = pathlib.Path(os.environ.get("OUTBOARD_CACHE") or "/var/cache/outboard") / "log" / what
+    shutil.rmtree(path, ignore_errors=True)
+    return path
 
 
 # ---- demo ----
@@ -83,7 +87,7 @@ def demo(args):
     world = World(f"demo{os.getpid()}", transient=True, say=report.step)
     report.say(f"Outboard demo: {len(topo.CARDS)} cards, {len({e.guest for e in topo.ENDPOINTS})} virtual machines, VXLAN and Geneve")
     report.say()
-    error, left, ok = None, [], False
+    error, left, ok, interrupted = None, [], False, False
     interruptible()
     try:
         world.build()
@@ -93,9 +97,9 @@ def demo(args):
     except LabError as err:
         error = str(err)
     except Interrupted as err:
-        error = f"interrupted ({err})"
+        error, interrupted = f"interrupted ({err})", True
     finally:
-        logs = log_dir(world.ident) if world.state.data and not ok else None
+        logs = log_dir("demo") if world.state.data and not ok and not interrupted else None
         left = world.remove(logs)
     seconds = time.monotonic() - began
     if error:
@@ -130,10 +134,13 @@ def up(args):
         try:
             world.build()
         except BaseException as err:
-            world.remove(log_dir(KEPT))
-            print(f"  logs are in {log_dir(KEPT)}", file=sys.stderr)
             if isinstance(err, Interrupted):
-                return 130
+                world.remove()
+                print(f"interrupted ({err})", file=sys.stderr)
+                return 1
+            logs = log_dir("up")
+            world.remove(logs)
+            print(f"  logs are in {logs}", file=sys.stderr)
             raise
         world.detach()
         hints(world.state)
