@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Inside ctrl/cli: a noun is a table of fields, and everything else (options, help, tables, JSON) follows from it. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <json-c/json.h>
+
+#include "ob_client.h"
+
+enum kind {
+	K_STR,	/* char[size] */
+	K_UINT, /* size 1, 2, 4, 8 */
+	K_INT,
+	K_HEX,
+	K_MAC,
+	K_IP,	    /* struct ob_bus_ip: one host */
+	K_IFADDR,   /* address with the prefix of its link */
+	K_PREFIX,   /* network: host bits must be zero */
+	K_CHOICE,   /* u8 by name */
+	K_NS,	    /* u64 nanoseconds, shown as a duration */
+	K_STATUS,   /* virtio device status bits */
+	K_FLAGS,    /* u16, names by choice.value = bit */
+	K_OPT,	    /* struct ob_bus_geneve_opt: CLASS:TYPE:HEX */
+	K_ROUTE_TO, /* struct ob_bus_route: action and to_vnet */
+};
+
+enum field_flags {
+	F_KEY = 1 << 0,	     /* selects the object: given to every verb but list */
+	F_POS = 1 << 1,	     /* positional, not --name */
+	F_ADD = 1 << 2,	     /* option of add */
+	F_REQUIRED = 1 << 3, /* add without it is refused */
+	F_SET = 1 << 4,	     /* option of set */
+	F_FILTER = 1 << 5,   /* option of list */
+	F_COUNTER = 1 << 6,  /* --interval shows its rate */
+};
+
+struct choice {
+	const char *name; /* NULL ends */
+	unsigned value;
+};
+
+struct field {
+	const char *name; /* JSON key; option is the same with '-' for '_' */
+	const char *head; /* table column; NULL: only in 'show' and JSON */
+	enum kind kind;
+	unsigned flags;
+	uint16_t off;
+	uint16_t size;	    /* of one element */
+	uint16_t max;	    /* a list of up to max elements; 0: a single value */
+	uint16_t count_off; /* lists: u8 number of elements */
+	const struct choice *choices;
+	const char *arg; /* in help: --mac MAC */
+	const char *help;
+};
+
+#define FIELD(rec, member) \
+	.off = offsetof(struct rec, member), .size = sizeof(((struct rec *)0)->member)
+#define LIST_OF(rec, member, n)                                                            \
+	.off = offsetof(struct rec, member), .size = sizeof(((struct rec *)0)->member[0]), \
+	.max = sizeof(((struct rec *)0)->member) / sizeof(((struct rec *)0)->member[0]),   \
+	.count_off = offsetof(struct rec, n)
+
+enum verb {
+	V_ADD = 1 << 0,
+	V_SET = 1 << 1,
+	V_DEL = 1 << 2,
+	V_LIST = 1 << 3,
+	V_SHOW = 1 << 4, /* of a noun without a key: the same as list */
+};
+
+#define MAX_RECORD 4096
+
+struct noun {
+	const char *name;
+	const char *alias; /* or NULL */
+	unsigned bus;	   /* enum ob_bus_noun */
+	size_t record_len;
+	unsigned verbs;	      /* enum verb */
+	bool vertical;	      /* one object: shown as name: value */
+	const char *help;     /* one line */
+	const char *about;    /* paragraph for 'noun --help' */
+	const char *examples; /* lines */
+	const struct field *fields;
+	unsigned n_fields;
+	/* Fills in what follows from the rest, checks what one field cannot know. Returns 0, or -EINVAL after a message. May be NULL. */
+	int (*complete)(void *record);
+};
+
+extern const struct noun noun_card, noun_function, noun_vnet, noun_eni, noun_route, noun_mapping,
+    noun_tunnel, noun_uplink, noun_counters, noun_drops, noun_worker;
+extern const struct noun *const nouns[];
+extern const unsigned n_nouns;
+
+/* ---- value.c: text <-> value */
+
+/* Parses 'text' into the element at 'to'. Returns 0, or -EINVAL with what is wrong in 'err'. */
+int value_parse(const struct field *f, const char *text, void *to, char *err, size_t err_len);
+/* Writes the element at 'from' as text; "-" for none. */
+void value_text(const struct field *f, const void *from, char *out, size_t len);
+struct json_object *value_json(const struct field *f, const void *from);
+unsigned field_count(
+    const struct field *f, const void *record); /* elements; 1 for a single value */
+const void *field_elem(const struct field *f, const void *record, unsigned i);
+void field_text(
+    const struct field *f, const void *record, char *out, size_t len); /* lists joined by commas */
+uint64_t field_uint(const struct field *f, const void *record);
+
+/* ---- args.c */
+
+/* Applies the options and positional words of a verb to 'record'; marks in 'given' (one per field) what was set.
+ * Returns 0, or -EINVAL after a message on stderr. */
+int args_parse(
+    const struct noun *n, enum verb verb, int argc, char **argv, void *record, bool *given);
+bool field_takes_part(const struct field *f, enum verb verb);
+void option_name(const struct field *f, char *out, size_t len);
+
+/* ---- output.c: tables and JSON */
+
+struct rows {
+	const struct noun *noun;
+	uint8_t *records;
+	unsigned n, cap;
+};
+int rows_add(const void *record, void *rows); /* an ob_client_record_fn */
+void rows_free(struct rows *rows);
+void rows_print_table(const struct rows *rows, FILE *to);
+void rows_print_vertical(const struct rows *rows, FILE *to);
+void rows_print_json(const struct rows *rows, bool one, FILE *to);
+/* Replaces counters by their growth a second since 'before' (matched by the fields that are not counters). */
+void rows_to_rates(struct rows *now, const struct rows *before, double seconds);
+
+/* ---- help.c */
+
+void help_main(FILE *to);
+void help_noun(const struct noun *n, FILE *to);
+void help_verb(const struct noun *n, enum verb verb, FILE *to);
+const char *verb_name(enum verb v);
+/* The word of the list that is nearest to 'word', or NULL if none is near. */
+const char *nearest(const char *word, const char *const *list, unsigned n);

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "cli.h"
+
+const struct noun *const nouns[] = {&noun_card, &noun_function, &noun_vnet, &noun_eni, &noun_route,
+    &noun_mapping, &noun_tunnel, &noun_uplink, &noun_counters, &noun_drops, &noun_worker};
+const unsigned n_nouns = sizeof(nouns) / sizeof(nouns[0]);
+
+static uint8_t record[MAX_RECORD] __attribute__((aligned(8)));
+static bool given[64];
+
+static int parse(const struct noun *n, enum verb v, const char *line)
+{
+	static char copy[512];
+	char *argv[32];
+	int argc = 0;
+
+	memset(record, 0, sizeof(record));
+	memset(given, 0, sizeof(given));
+	snprintf(copy, sizeof(copy), "%s", line);
+	for (char *w = strtok(copy, " "); w; w = strtok(NULL, " "))
+		argv[argc++] = w;
+	return args_parse(n, v, argc, argv, record, given);
+}
+
+static const char *shown(const struct noun *n, const char *field)
+{
+	static char text[1024];
+
+	for (unsigned i = 0; i < n->n_fields; i++) {
+		if (strcmp(n->fields[i].name, field) == 0) {
+			field_text(&n->fields[i], record, text, sizeof(text));
+			return text;
+		}
+	}
+	fail();
+	return NULL;
+}
+
+static void every_noun_is_sound(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < n_nouns; i++) {
+		const struct noun *n = nouns[i];
+
+		assert_true(n->record_len <= MAX_RECORD);
+		assert_true(n->n_fields <= 64);
+		for (unsigned k = 0; k < n->n_fields; k++) {
+			const struct field *f = &n->fields[k];
+
+			assert_true(
+			    f->off + (size_t)f->size * (f->max ? f->max : 1) <= n->record_len);
+			if (f->flags & (F_KEY | F_ADD | F_SET | F_FILTER)) {
+				assert_non_null(f->arg);
+				assert_non_null(f->help);
+			}
+			assert_true(
+			    (f->kind == K_CHOICE || f->kind == K_FLAGS) == (f->choices != NULL));
+		}
+	}
+}
+
+static void eni_options_land_in_the_record(void **state)
+{
+	const struct ob_bus_eni *e = (const void *)record;
+
+	(void)state;
+	assert_int_equal(parse(&noun_eni, V_ADD,
+			     "e1 --function f1 --vnet=red --mac 02:00:00:00:00:aB --ip "
+			     "10.1.0.11/24 --ip 2001:db8:1::11/64 --router fe80::1 "
+			     "--mtu 1450"),
+	    0);
+	assert_string_equal(e->name, "e1");
+	assert_string_equal(e->vnet, "red");
+	assert_int_equal(e->mac[5], 0xab);
+	assert_int_equal(e->n_addrs, 2);
+	assert_int_equal(e->addr[0].family, 4);
+	assert_int_equal(e->addr[0].prefix_len, 24);
+	assert_int_equal(e->addr[0].b[3], 11);
+	assert_int_equal(e->router[0].prefix_len, 128);
+	assert_int_equal(e->mtu, 1450);
+	assert_string_equal(shown(&noun_eni, "ip"), "10.1.0.11/24,2001:db8:1::11/64");
+	assert_string_equal(shown(&noun_eni, "router"), "fe80::1");
+	assert_string_equal(shown(&noun_eni, "dns"), "-");
+}
+
+static void route_target_and_prefix(void **state)
+{
+	const struct ob_bus_route *r = (const void *)record;
+
+	(void)state;
+	assert_int_equal(parse(&noun_route, V_ADD, "10.2.0.0/16 --vnet red --to vnet:blue"), 0);
+	assert_int_equal(r->action, 1);
+	assert_string_equal(r->to_vnet, "blue");
+	assert_string_equal(shown(&noun_route, "to"), "vnet:blue");
+	assert_int_equal(parse(&noun_route, V_ADD, "::/0 --vnet red --to drop"), 0);
+	assert_int_equal(r->action, 2);
+	assert_string_equal(shown(&noun_route, "prefix"), "::/0");
+	assert_int_equal(parse(&noun_route, V_ADD, "10.2.0.1/16 --vnet red --to drop"), -EINVAL);
+	assert_int_equal(parse(&noun_route, V_ADD, "10.0.0.0/33 --vnet red --to drop"), -EINVAL);
+	assert_int_equal(parse(&noun_route, V_ADD, "10.0.0.0/8 --vnet red --to vnet:"), -EINVAL);
+}
+
+static void geneve_options_are_parsed_and_shown(void **state)
+{
+	const struct ob_bus_tunnel *t = (const void *)record;
+
+	(void)state;
+	assert_int_equal(
+	    parse(&noun_tunnel, V_ADD,
+		"t --encap geneve --remote 2001:db8::2 --option 0x0102:0x80:00000007 --option 3:4"),
+	    0);
+	assert_int_equal(t->n_opts, 2);
+	assert_int_equal(t->opt[0].opt_class, 0x0102);
+	assert_int_equal(t->opt[0].type, 0x80);
+	assert_int_equal(t->opt[0].len, 4);
+	assert_int_equal(t->opt[0].data[3], 7);
+	assert_int_equal(t->opt[1].len, 0);
+	assert_string_equal(shown(&noun_tunnel, "option"), "0x0102:0x80:00000007,0x0003:0x04");
+	assert_int_equal(
+	    parse(&noun_tunnel, V_ADD, "t --encap geneve --remote ::1 --option 1:2:0000"), -EINVAL);
+	assert_int_equal(
+	    parse(&noun_tunnel, V_ADD, "t --encap geneve --remote ::1 --option 1:2:0000000g"),
+	    -EINVAL);
+	assert_int_equal(
+	    parse(&noun_tunnel, V_ADD, "t --encap geneve --remote ::1 --option 70000:2"), -EINVAL);
+	assert_int_equal(parse(&noun_tunnel, V_ADD, "t --encap gre --remote ::1"), -EINVAL);
+}
+
+static void misuse_is_refused(void **state)
+{
+	static const char *const lines[] = {"", "f1", "f1 --type net", "f1 --type disk --socket s",
+	    "f1 --type net --socket s extra", "f1 --type net --socket",
+	    "f1 --type net --socket s --mtu 70000", "f1 --type net --socket s --mtu -1",
+	    "f1 --type net --socket s --mtu 12x", "f1 --type net --socket s --mac 02:00:00:00:00",
+	    "f1 --type net --socket s --mac 0200:00:00:00:00:1",
+	    "f1 --type net --socket s --type net", "f1 --type net --socket s --state running",
+	    "a-name-that-is-much-too-long-for-a-function --type net --socket s"};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		assert_int_equal(parse(&noun_function, V_ADD, lines[i]), -EINVAL);
+	assert_int_equal(
+	    parse(&noun_function, V_ADD, "f1 --type net --socket s --queues 4 --packed off"), 0);
+	assert_int_equal(parse(&noun_function, V_SET, "f1 --queues 4"), -EINVAL);
+	assert_int_equal(parse(&noun_function, V_SET, "f1 --link down"), 0);
+	assert_int_equal(parse(&noun_function, V_DEL, "f1"), 0);
+	assert_int_equal(parse(&noun_function, V_DEL, ""), -EINVAL);
+	assert_int_equal(parse(&noun_function, V_LIST, "f1"), -EINVAL);
+}
+
+static void table_aligns_and_json_parses(void **state)
+{
+	struct ob_bus_queue q[2] = {{.function = "f1", .queue = 0, .worker = -1, .n_pkts = 5},
+	    {.function = "longer-name", .queue = 1, .flags = 3, .n_pkts = UINT64_MAX}};
+	struct rows r = {.noun = &noun_counters};
+	struct json_object *j;
+	char *text;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	(void)state;
+	rows_add(&q[0], &r);
+	rows_add(&q[1], &r);
+	rows_print_table(&r, f);
+	fclose(f);
+	assert_non_null(strstr(text, "FUNCTION     QUEUE"));
+	assert_non_null(strstr(text, "18446744073709551615"));
+	assert_non_null(strstr(text, "running,packed\n"));
+	free(text);
+
+	f = open_memstream(&text, &len);
+	rows_print_json(&r, false, f);
+	fclose(f);
+	j = json_tokener_parse(text);
+	assert_non_null(j);
+	assert_int_equal(json_object_array_length(j), 2);
+	assert_int_equal(json_object_get_uint64(
+			     json_object_object_get(json_object_array_get_idx(j, 1), "packets")),
+	    UINT64_MAX);
+	assert_int_equal(
+	    json_object_get_int(json_object_object_get(json_object_array_get_idx(j, 0), "worker")),
+	    -1);
+	json_object_put(j);
+	free(text);
+	rows_free(&r);
+}
+
+static void rates_are_growth_per_second_of_the_same_object(void **state)
+{
+	struct ob_bus_queue was[2] = {{.function = "a", .queue = 0, .n_pkts = 100},
+	    {.function = "a", .queue = 1, .n_pkts = 1000}};
+	struct ob_bus_queue is[2] = {{.function = "a", .queue = 1, .n_pkts = 1500},
+	    {.function = "a", .queue = 0, .n_pkts = 50}};
+	struct rows before = {.noun = &noun_counters}, now = {.noun = &noun_counters};
+	struct ob_bus_queue *out;
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		rows_add(&was[i], &before);
+		rows_add(&is[i], &now);
+	}
+	rows_to_rates(&now, &before, 2.0);
+	out = (void *)now.records;
+	assert_int_equal(out[0].n_pkts, 250);
+	assert_int_equal(out[1].n_pkts, 0); /* the counter went back: the function was made anew */
+	rows_free(&before);
+	rows_free(&now);
+}
+
+static void nearest_word_is_offered_only_when_near(void **state)
+{
+	static const char *const words[] = {"function", "tunnel", "vnet"};
+
+	(void)state;
+	assert_string_equal(nearest("funtion", words, 3), "function");
+	assert_string_equal(nearest("vnets", words, 3), "vnet");
+	assert_null(nearest("zebra", words, 3));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(every_noun_is_sound),
+	    cmocka_unit_test(eni_options_land_in_the_record),
+	    cmocka_unit_test(route_target_and_prefix),
+	    cmocka_unit_test(geneve_options_are_parsed_and_shown),
+	    cmocka_unit_test(misuse_is_refused),
+	    cmocka_unit_test(table_aligns_and_json_parses),
+	    cmocka_unit_test(rates_are_growth_per_second_of_the_same_object),
+	    cmocka_unit_test(nearest_word_is_offered_only_when_near),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

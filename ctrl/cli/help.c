@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "cli.h"
+
+#include <string.h>
+
+const char *verb_name(enum verb v)
+{
+	switch (v) {
+	case V_ADD:
+		return "add";
+	case V_SET:
+		return "set";
+	case V_DEL:
+		return "del";
+	case V_LIST:
+		return "list";
+	case V_SHOW:
+		return "show";
+	}
+	return "?";
+}
+
+/* Edit distance, for words of up to 31 characters. */
+static unsigned distance(const char *a, const char *b)
+{
+	unsigned row[32], n = (unsigned)strlen(b);
+
+	if (n > 31 || strlen(a) > 31)
+		return 99;
+	for (unsigned j = 0; j <= n; j++)
+		row[j] = j;
+	for (unsigned i = 1; a[i - 1]; i++) {
+		unsigned diag = row[0];
+
+		row[0] = i;
+		for (unsigned j = 1; j <= n; j++) {
+			unsigned best = diag + (a[i - 1] != b[j - 1]);
+
+			diag = row[j];
+			if (row[j] + 1 < best)
+				best = row[j] + 1;
+			if (row[j - 1] + 1 < best)
+				best = row[j - 1] + 1;
+			row[j] = best;
+		}
+	}
+	return row[n];
+}
+
+const char *nearest(const char *word, const char *const *list, unsigned n)
+{
+	const char *best = NULL;
+	unsigned least = 3;
+
+	for (unsigned i = 0; i < n; i++) {
+		unsigned d = distance(word, list[i]);
+
+		if (d < least) {
+			least = d;
+			best = list[i];
+		}
+	}
+	return best;
+}
+
+void help_main(FILE *to)
+{
+	fprintf(to, "obctl: look at an Outboard card and change it\n\n"
+		    "usage: obctl [options] NOUN VERB [arguments]\n"
+		    "       obctl NOUN --help\n\n"
+		    "nouns:\n");
+	for (unsigned i = 0; i < n_nouns; i++)
+		fprintf(to, "  %-10s %s\n", nouns[i]->name, nouns[i]->help);
+	fprintf(to, "  %-10s %s\n", "metrics", "all counters as an OpenMetrics page");
+	fprintf(to,
+	    "\noptions:\n"
+	    "  -s, --socket PATH   card bus (default: $OB_BUS or /run/outboard/card.sock)\n"
+	    "  -j, --json          print JSON, also for errors\n"
+	    "  -t, --timeout S     seconds to wait for the card (default 10)\n"
+	    "  -i, --interval S    with list and show: print again every S seconds, counters as "
+	    "rates per second\n"
+	    "  -c, --count N       with --interval: stop after N times\n"
+	    "  -V, --version       print the version\n"
+	    "  -h, --help          this text, or that of the noun or verb before it\n\n"
+	    "exit status: 0 done, 1 the card refused, 2 wrong usage, 3 no card to be reached\n");
+}
+
+void help_noun(const struct noun *n, FILE *to)
+{
+	fprintf(to, "obctl %s: %s\n\n%s\n\nusage:\n", n->name, n->help, n->about);
+	for (unsigned v = V_ADD; v <= V_SHOW; v <<= 1) {
+		if (!(n->verbs & v))
+			continue;
+		fprintf(to, "  obctl %s %s", n->name, verb_name(v));
+		for (unsigned k = 0; k < n->n_fields; k++) {
+			const struct field *f = &n->fields[k];
+			bool needed = (f->flags & F_KEY) || (f->flags & F_REQUIRED);
+
+			if (!field_takes_part(f, v) || (v != V_ADD && !(f->flags & F_KEY)) ||
+			    !needed)
+				continue;
+			if (f->flags & F_POS)
+				fprintf(to, " %s", f->arg);
+			else
+				fprintf(to, " --%s %s", f->name, f->arg);
+		}
+		fprintf(to, "%s\n", v == V_ADD || v == V_SET ? " [options]" : "");
+	}
+	if (n->alias != NULL)
+		fprintf(to, "\n'%s' may be written '%s'.\n", n->name, n->alias);
+	if (n->examples != NULL)
+		fprintf(to, "\nexamples:\n%s", n->examples);
+	fprintf(to, "\n'obctl %s VERB --help' lists the options of a verb.\n", n->name);
+}
+
+static void print_field(const struct field *f, enum verb verb, FILE *to)
+{
+	char left[128], opt[64];
+	bool must = verb == V_ADD && (f->flags & (F_REQUIRED | F_KEY));
+
+	option_name(f, opt, sizeof(opt));
+	if (f->flags & F_POS)
+		snprintf(left, sizeof(left), "%s", f->arg);
+	else
+		snprintf(left, sizeof(left), "--%s %s", opt, f->arg);
+	fprintf(to, "  %-28s %s", left, f->help);
+	if (f->kind == K_CHOICE) {
+		fprintf(to, ":");
+		for (const struct choice *c = f->choices; c->name; c++)
+			fprintf(to, " %s", c->name);
+	}
+	fprintf(to, "%s%s\n", f->max > 0 ? " (may be repeated)" : "",
+	    must && !(f->flags & F_POS) ? " (needed)" : "");
+}
+
+void help_verb(const struct noun *n, enum verb verb, FILE *to)
+{
+	unsigned shown = 0;
+
+	fprintf(to, "obctl %s %s", n->name, verb_name(verb));
+	for (unsigned k = 0; k < n->n_fields; k++) {
+		if ((n->fields[k].flags & F_POS) && field_takes_part(&n->fields[k], verb))
+			fprintf(to, " %s", n->fields[k].arg);
+	}
+	fprintf(to, " [options]\n\n");
+	for (unsigned k = 0; k < n->n_fields; k++) {
+		if (!field_takes_part(&n->fields[k], verb))
+			continue;
+		print_field(&n->fields[k], verb, to);
+		shown++;
+	}
+	if (shown == 0)
+		fprintf(to, "  no options\n");
+}

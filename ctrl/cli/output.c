@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "cli.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CELL 512
+
+int rows_add(const void *record, void *arg)
+{
+	struct rows *r = arg;
+
+	if (r->n == r->cap) {
+		unsigned cap = r->cap ? 2 * r->cap : 64;
+		void *p = realloc(r->records, (size_t)cap * r->noun->record_len);
+
+		if (p == NULL)
+			return -ENOMEM;
+		r->records = p;
+		r->cap = cap;
+	}
+	memcpy(r->records + (size_t)r->n++ * r->noun->record_len, record, r->noun->record_len);
+	return 0;
+}
+
+void rows_free(struct rows *r)
+{
+	free(r->records);
+	r->records = NULL;
+	r->n = r->cap = 0;
+}
+
+static const uint8_t *row(const struct rows *r, unsigned i)
+{
+	return r->records + (size_t)i * r->noun->record_len;
+}
+
+static bool numeric(const struct field *f)
+{
+	return f->kind == K_UINT || f->kind == K_INT;
+}
+
+void rows_print_table(const struct rows *r, FILE *to)
+{
+	const struct noun *n = r->noun;
+	int width[64] = {0};
+	char cell[CELL];
+	unsigned last = 0;
+
+	for (unsigned k = 0; k < n->n_fields; k++) {
+		if (n->fields[k].head == NULL)
+			continue;
+		last = k;
+		width[k] = (int)strlen(n->fields[k].head);
+		for (unsigned i = 0; i < r->n; i++) {
+			field_text(&n->fields[k], row(r, i), cell, sizeof(cell));
+			if ((int)strlen(cell) > width[k])
+				width[k] = (int)strlen(cell);
+		}
+	}
+	/* Row -1 is the heading. */
+	for (int i = -1; i < (int)r->n; i++) {
+		for (unsigned k = 0; k < n->n_fields; k++) {
+			const struct field *f = &n->fields[k];
+			int w = k == last && !numeric(f) ? 0 : width[k];
+
+			if (f->head == NULL)
+				continue;
+			if (i < 0)
+				snprintf(cell, sizeof(cell), "%s", f->head);
+			else
+				field_text(f, row(r, (unsigned)i), cell, sizeof(cell));
+			fprintf(to, "%*s%s", numeric(f) ? w : -w, cell, k == last ? "\n" : "  ");
+		}
+	}
+}
+
+void rows_print_vertical(const struct rows *r, FILE *to)
+{
+	char cell[4 * CELL];
+	int w = 0;
+
+	for (unsigned k = 0; k < r->noun->n_fields; k++) {
+		if ((int)strlen(r->noun->fields[k].name) > w)
+			w = (int)strlen(r->noun->fields[k].name);
+	}
+	for (unsigned i = 0; i < r->n; i++) {
+		if (i > 0)
+			fputc('\n', to);
+		for (unsigned k = 0; k < r->noun->n_fields; k++) {
+			field_text(&r->noun->fields[k], row(r, i), cell, sizeof(cell));
+			fprintf(to, "%-*s  %s\n", w, r->noun->fields[k].name, cell);
+		}
+	}
+}
+
+static struct json_object *record_json(const struct noun *n, const uint8_t *record)
+{
+	struct json_object *o = json_object_new_object();
+
+	for (unsigned k = 0; k < n->n_fields; k++) {
+		const struct field *f = &n->fields[k];
+		struct json_object *v;
+
+		if (f->max == 0) {
+			v = value_json(f, field_elem(f, record, 0));
+		} else {
+			v = json_object_new_array();
+			for (unsigned i = 0; i < field_count(f, record); i++)
+				json_object_array_add(v, value_json(f, field_elem(f, record, i)));
+		}
+		json_object_object_add(o, f->name, v);
+	}
+	return o;
+}
+
+void rows_print_json(const struct rows *r, bool one, FILE *to)
+{
+	struct json_object *o;
+
+	if (one && r->n == 1) {
+		o = record_json(r->noun, row(r, 0));
+	} else {
+		o = json_object_new_array();
+		for (unsigned i = 0; i < r->n; i++)
+			json_object_array_add(o, record_json(r->noun, row(r, i)));
+	}
+	fprintf(to, "%s\n",
+	    json_object_to_json_string_ext(
+		o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(o);
+}
+
+static bool same_object(const struct noun *n, const uint8_t *a, const uint8_t *b)
+{
+	for (unsigned k = 0; k < n->n_fields; k++) {
+		const struct field *f = &n->fields[k];
+
+		if ((f->flags & (F_KEY | F_FILTER)) && memcmp(a + f->off, b + f->off, f->size) != 0)
+			return false;
+	}
+	return true;
+}
+
+void rows_to_rates(struct rows *now, const struct rows *before, double seconds)
+{
+	const struct noun *n = now->noun;
+
+	for (unsigned i = 0; i < now->n; i++) {
+		uint8_t *rec = now->records + (size_t)i * n->record_len;
+		const uint8_t *old = NULL;
+
+		for (unsigned j = 0; j < before->n && old == NULL; j++) {
+			if (same_object(n, rec, row(before, j)))
+				old = row(before, j);
+		}
+		for (unsigned k = 0; k < n->n_fields; k++) {
+			const struct field *f = &n->fields[k];
+			uint64_t v, was;
+
+			if (!(f->flags & F_COUNTER) || f->size != sizeof(v))
+				continue;
+			v = field_uint(f, rec);
+			was = old ? field_uint(f, old) : 0;
+			v = v >= was ? (uint64_t)((double)(v - was) / seconds + 0.5) : 0;
+			memcpy(rec + f->off, &v, sizeof(v));
+		}
+	}
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "ob_telemetry.h"
+
+static int fail_at;
+
+/* A card with one function whose name tries to break out of its label. */
+int ob_client_list(struct ob_client *c, unsigned noun, const void *filter, size_t record_len,
+    ob_client_record_fn fn, void *ctx)
+{
+	union {
+		uint8_t bytes[4096];
+		struct ob_bus_card card;
+		struct ob_bus_function function;
+		struct ob_bus_queue queue;
+		struct ob_bus_drop drop;
+		struct ob_bus_tunnel tunnel;
+		struct ob_bus_uplink uplink;
+		struct ob_bus_worker worker;
+	} r = {{0}};
+
+	(void)c;
+	(void)filter;
+	assert_true(record_len <= sizeof(r));
+	if ((int)noun == fail_at)
+		return -ETIMEDOUT;
+	switch (noun) {
+	case OB_BUS_CARD:
+		r.card =
+		    (struct ob_bus_card){.version = "1", .serial = "S\n", .uptime_ns = 1500000000};
+		break;
+	case OB_BUS_FUNCTION:
+		r.function = (struct ob_bus_function){
+		    .name = "a\"b\\c\xff", .state = OB_BUS_FN_RUNNING, .rx_pkts = 7};
+		break;
+	case OB_BUS_QUEUE:
+		r.queue = (struct ob_bus_queue){.function = "f", .queue = 3, .n_pkts = UINT64_MAX};
+		break;
+	case OB_BUS_DROP:
+		r.drop = (struct ob_bus_drop){.function = "f", .reason = "no_route", .n_pkts = 4};
+		break;
+	default:
+		break;
+	}
+	return fn(&r, ctx);
+}
+
+static char *page(void)
+{
+	char *text;
+
+	fail_at = -1;
+	assert_int_equal(ob_telemetry_page(NULL, &text), 0);
+	return text;
+}
+
+static void page_holds_labels_values_and_end(void **state)
+{
+	char *text = page();
+
+	(void)state;
+	assert_non_null(strstr(text, "outboard_build_info{version=\"1\",serial=\"S\\n\"} 1\n"));
+	assert_non_null(strstr(text, "outboard_card_uptime_seconds 1.500000000\n"));
+	assert_non_null(strstr(text,
+	    "outboard_function_packets_total{function=\"a\\\"b\\\\c?\",direction=\"rx\"} 7\n"));
+	assert_non_null(strstr(
+	    text, "outboard_function_state{function=\"a\\\"b\\\\c?\",state=\"running\"} 1\n"));
+	assert_non_null(strstr(text,
+	    "outboard_queue_packets_total{function=\"f\",queue=\"3\"} 18446744073709551615\n"));
+	assert_non_null(
+	    strstr(text, "outboard_dropped_packets_total{function=\"f\",reason=\"no_route\"} 4\n"));
+	assert_string_equal(text + strlen(text) - 6, "# EOF\n");
+	free(text);
+}
+
+/* Each family has one TYPE line and its samples follow it; no line is anything else. */
+static void every_sample_follows_the_type_line_of_its_family(void **state)
+{
+	char *text = page(), family[128] = "", seen[64][128];
+	unsigned n_seen = 0;
+
+	(void)state;
+	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+		char name[128], type[16];
+
+		if (sscanf(line, "# TYPE %127s %15s", name, type) == 2) {
+			for (unsigned i = 0; i < n_seen; i++)
+				assert_string_not_equal(seen[i], name);
+			assert_true(n_seen < 64);
+			snprintf(seen[n_seen++], sizeof(seen[0]), "%s", name);
+			snprintf(family, sizeof(family), "%s", name);
+			continue;
+		}
+		if (line[0] == '#')
+			continue;
+		assert_int_equal(strncmp(line, family, strlen(family)), 0);
+		assert_non_null(strrchr(line, ' '));
+	}
+	assert_true(n_seen > 30);
+	free(text);
+}
+
+static void error_of_any_noun_is_returned(void **state)
+{
+	char *text;
+
+	(void)state;
+	for (fail_at = OB_BUS_CARD; fail_at <= OB_BUS_WORKER; fail_at++) {
+		bool asked = fail_at != OB_BUS_VNET && fail_at != OB_BUS_ENI &&
+			     fail_at != OB_BUS_ROUTE && fail_at != OB_BUS_MAPPING;
+
+		text = NULL;
+		assert_int_equal(ob_telemetry_page(NULL, &text), asked ? -ETIMEDOUT : 0);
+		free(text);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(page_holds_labels_values_and_end),
+	    cmocka_unit_test(every_sample_follows_the_type_line_of_its_family),
+	    cmocka_unit_test(error_of_any_noun_is_returned),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
