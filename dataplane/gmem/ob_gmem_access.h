@@ -63,6 +63,14 @@ static inline const struct ob_gmem_map *ob_gmem_map_get(const struct ob_gmem *gm
 	return atomic_load_explicit(&hot->map, memory_order_acquire);
 }
 
+/* As ob_gmem_poisoned, without the count. */
+static inline bool ob_gmem_is_poisoned(const struct ob_gmem *gm)
+{
+	const struct ob_gmem_hot *hot = (const struct ob_gmem_hot *)(const void *)gm;
+
+	return atomic_load_explicit(&hot->poisoned, memory_order_relaxed);
+}
+
 /* Address of window 'idx' in this map, or NULL while any byte of it is not mapped with its prot. Context: any.
  * Its elements are accessed by ob_gmem_ld_* and ob_gmem_st_* only. */
 static inline void *ob_gmem_window(const struct ob_gmem_map *map, int idx)
