@@ -12,7 +12,7 @@
 #include "csum.h"
 #include "vif_int.h"
 
-#define GRO_FLOWS 8
+#define GRO_FLOWS 16
 
 /* A flow whose next segment may be appended to packet 'at'. */
 struct flow {
@@ -213,10 +213,25 @@ static bool try_append(
 	return true;
 }
 
+/* A slot for a new flow: a fresh one, or of a flow that takes no more. Flows that find none are not merged; to throw an open one out
+ * would, with more flows than slots in turn, merge nothing at all. */
+static struct flow *take_slot(struct flow *flows, unsigned *n_flows)
+{
+	if (*n_flows < GRO_FLOWS)
+		return &flows[(*n_flows)++];
+	for (unsigned k = 0; k < GRO_FLOWS; k++) {
+		if (flows[k].open)
+			continue;
+		finish(&flows[k]);
+		return &flows[k];
+	}
+	return NULL;
+}
+
 unsigned vif_gro(struct rte_mbuf **pkts, struct ob_meta *meta, unsigned n, bool tso4, bool tso6)
 {
 	struct flow flows[GRO_FLOWS];
-	unsigned n_flows = 0, victim = 0, kept = 0;
+	unsigned n_flows = 0, kept = 0;
 
 	for (unsigned i = 0; i < n; i++) {
 		struct flow *f = NULL;
@@ -237,16 +252,11 @@ unsigned vif_gro(struct rte_mbuf **pkts, struct ob_meta *meta, unsigned n, bool 
 			finish(f);
 			f->open = false;
 			f->n = 0;
+		} else if (can) {
+			f = take_slot(flows, &n_flows);
 		}
-		if (can) {
-			if (f == NULL && n_flows < GRO_FLOWS) {
-				f = &flows[n_flows++];
-			} else if (f == NULL) {
-				f = &flows[victim++ % GRO_FLOWS];
-				finish(f);
-			}
+		if (can && f != NULL)
 			start(f, pkts[kept], &meta[kept], &s);
-		}
 		kept++;
 	}
 	for (unsigned k = 0; k < n_flows; k++)
