@@ -23,8 +23,8 @@ class Netns:
     def ip(self, *args, check=True):
         return run("ip", "-n", self.name, *args, check=check)
 
-    def run(self, *argv, check=True, timeout=60):
-        return run(*self.enter(argv), check=check, timeout=timeout)
+    def run(self, *argv, check=True, timeout=60, stdin=None):
+        return run(*self.enter(argv), check=check, timeout=timeout, stdin=stdin)
 
     def enter(self, argv):
         # Not "ip netns exec": that would also give the program a mount namespace of its own.

@@ -70,6 +70,22 @@ def vhost_user_guest(world):
     return iperf(world, "red", "-t 2", src="g3")["gbps"]
 
 
+@check("vhost_reconnect", "s", "g3's function goes away and comes back while g3 runs")
+def vhost_reconnect(world):
+    g3, card, e = world.guests["g3"], world.cards["a"], topo.endpoint("g3-red")
+    addr = topo.endpoint("g2-red").addrs[0].split("/")[0]
+    card.ctl("eni", "del", e.name)
+    card.ctl("function", "del", e.name)
+    need(g3.call(f"ping -n -c 1 -W 1 {addr}")[0] != 0, "g3 still reaches g2 without a function")
+    world.add_endpoint(e)
+    began = time.monotonic()
+    while g3.call(f"ping -n -c 1 -W 1 {addr}")[0] != 0:
+        need(time.monotonic() < began + 15, "g3's network did not come back within 15 s")
+    seconds = round(time.monotonic() - began, 1)
+    ping(g3, addr)
+    return seconds
+
+
 @check("packed_ring", "", "g2's blue function runs on packed rings")
 def packed_ring(world):
     g2 = world.guests["g2"]

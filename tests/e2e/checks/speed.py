@@ -37,9 +37,8 @@ def tcp_geneve(world):
 
 def queue_packets(world, card, function):
     """Packets per virtqueue of a function, as the card counts them."""
-    shown = world.cards[card].show("counters", "show", "--function", function)
-    rows = shown["queues"] if isinstance(shown, dict) else shown
-    return {int(r["queue"]): int(r["pkts"] if "pkts" in r else r["n_pkts"]) for r in rows if r.get("function", function) == function}
+    rows = world.cards[card].show("counters", "show", "--function", function)
+    return {row["queue"]: row["packets"] for row in rows}
 
 
 @check("tcp_multiqueue", "queues", "eight connections use every queue pair, in both guests")
