@@ -20,7 +20,7 @@ from proc import LabError, tail  # noqa: E402
 from report import Report  # noqa: E402
 from world import World  # noqa: E402
 
-KEPT = "lab"  # the id of the lab that 'up' leaves running
+KEPT = os.environ.get("OUTBOARD_LAB", "lab")  # the id of the lab that 'up' leaves running
 
 
 class Interrupted(BaseException):

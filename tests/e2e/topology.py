@@ -71,7 +71,8 @@ ENDPOINTS = (
 
 CARDS = {"a": ["192.0.2.1/24", "2001:db8::1/64"], "b": ["192.0.2.2/24", "2001:db8::2/64"]}
 # A Linux box with a kernel VXLAN device on the same wire.
-PEER = {"underlay": "192.0.2.3/24", "addrs": RED.addrs(20), "mac": "02:0b:00:00:64:20"}
+# The stranger is an address of the same box that no card has a tunnel with.
+PEER = {"underlay": "192.0.2.3/24", "stranger": "192.0.2.66/24", "addrs": RED.addrs(20), "mac": "02:0b:00:00:64:20"}
 
 
 def underlay_ip(card, version):

@@ -95,7 +95,8 @@ class World:
             self.state.add_netns(ns)
             ns.create()
         end = self.wire.port("peer", self.peer_ns)
-        self.peer_ns.ip("addr", "add", topo.PEER["underlay"], "dev", end)
+        for key in ("underlay", "stranger"):
+            self.peer_ns.ip("addr", "add", topo.PEER[key], "dev", end)
         vx = ["link", "add", "name", "vx", "address", topo.PEER["mac"], "mtu", topo.ENI_MTU, "type", "vxlan", "id", topo.RED.vni,
               "dstport", 4789, "local", topo.PEER["underlay"].split("/")[0], "dev", end, "nolearning"]
         self.peer_ns.ip(*vx)
@@ -130,7 +131,8 @@ class World:
             card.ctl("tunnel", "add", f"t{other}-vxlan", "--encap", "vxlan", "--remote", topo.underlay_ip(other, 4))
             card.ctl("tunnel", "add", f"t{other}-geneve", "--encap", "geneve", "--remote", topo.underlay_ip(other, 6),
                      "--option", topo.GENEVE_OPTION, "--match", topo.GENEVE_OPTION)
-            card.ctl("tunnel", "add", "tk-vxlan", "--encap", "vxlan", "--remote", topo.PEER["underlay"].split("/")[0])
+            for encap in ("vxlan", "geneve"):
+                card.ctl("tunnel", "add", f"tk-{encap}", "--encap", encap, "--remote", topo.PEER["underlay"].split("/")[0])
             for e in topo.endpoints():
                 if e.card != name:
                     card.add_mapping(e.vnet.name, e.addrs, e.mac, f"t{other}-{e.vnet.encap}")

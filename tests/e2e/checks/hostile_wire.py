@@ -11,17 +11,16 @@ from .reach import between_cards
 
 VXLAN, GENEVE = 4789, 6081
 
-# Run in the peer's namespace: each line of input is "<address> <port> <payload in hex>".
+# Run in the peer's namespace: each line of input is "<source address> <port> <payload in hex>".
 SENDER = f"""
 import socket, sys
 out = {{}}
 for line in sys.stdin:
-    addr, port, data = line.rstrip("\\n").split(" ")
-    family = socket.AF_INET6 if ":" in addr else socket.AF_INET
-    if family not in out:
-        out[family] = socket.socket(family, socket.SOCK_DGRAM)
-        out[family].bind(("", {HOSTILE_PORT}))
-    out[family].sendto(bytes.fromhex(data), (addr, int(port)))
+    source, port, data = line.rstrip("\\n").split(" ")
+    if source not in out:
+        out[source] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        out[source].bind((source, {HOSTILE_PORT}))
+    out[source].sendto(bytes.fromhex(data), ("{topo.underlay_ip('a', 4)}", int(port)))
 """
 
 
@@ -43,25 +42,24 @@ def ethernet(dst, payload, kind=0x0800):
 
 
 def attacks():
-    """(what, UDP port, payload) of packets that must go nowhere."""
+    """(what, source, UDP port, payload) of packets that must go nowhere."""
     g1 = topo.endpoint("g1-red")
+    peer, stranger = (topo.PEER[key].split("/")[0] for key in ("underlay", "stranger"))
     frame = ethernet(g1.mac, bytes.fromhex("4500001c000000004011000001010101") + bytes([10, 1, 0, g1.host]) + bytes(8))
     red = topo.RED.vni
     unknown_critical = struct.pack(">HBB", 0x1234, 0x80 | 7, 1) + bytes(4)
-    yield "nothing in it", VXLAN, b""
-    yield "half a header", VXLAN, vxlan(red, b"")[:5]
-    yield "no frame", VXLAN, vxlan(red, b"")
-    yield "half a frame", VXLAN, vxlan(red, frame[:13])
-    yield "half an IP header", VXLAN, vxlan(red, frame[:20])
-    yield "no VNI flag", VXLAN, vxlan(red, frame, flags=0)
-    yield "a VNI that nobody has", VXLAN, vxlan(0xABCDEF, frame)
-    yield "a VNI of the other encapsulation", VXLAN, vxlan(topo.BLUE.vni, frame)
-    yield "a MAC that nobody has", VXLAN, vxlan(red, ethernet("02:ff:ff:ff:ff:ff", frame[14:]))
-    yield "a tunnel in a tunnel", VXLAN, vxlan(red, ethernet(g1.mac, b"\x45" + bytes(19) + struct.pack(">HHHH", 4789, 4789, 16, 0) + vxlan(red, frame)))
-    yield "Geneve from a peer without a Geneve tunnel", GENEVE, geneve(topo.BLUE.vni, frame)
-    yield "Geneve of the future", GENEVE, geneve(topo.BLUE.vni, frame, version=3)
-    yield "options longer than the packet", GENEVE, geneve(topo.BLUE.vni, b"", words=63)
-    yield "an unknown critical option", GENEVE, geneve(topo.BLUE.vni, frame, unknown_critical, critical=True)
+    yield "nothing in it", peer, VXLAN, b""
+    yield "half a header", peer, VXLAN, vxlan(red, b"")[:5]
+    yield "no frame", peer, VXLAN, vxlan(red, b"")
+    yield "half a frame", peer, VXLAN, vxlan(red, frame[:13])
+    yield "half an IP header", peer, VXLAN, vxlan(red, frame[:20])
+    yield "no VNI flag", peer, VXLAN, vxlan(red, frame, flags=0)
+    yield "a VNI that nobody has", peer, VXLAN, vxlan(0xABCDEF, frame)
+    yield "a MAC that nobody has", peer, VXLAN, vxlan(red, ethernet("02:ff:ff:ff:ff:ff", frame[14:]))
+    yield "a good frame from a stranger", stranger, VXLAN, vxlan(red, frame)
+    yield "Geneve of the future", peer, GENEVE, geneve(red, frame, version=3)
+    yield "options longer than the packet", peer, GENEVE, geneve(red, b"", words=63)
+    yield "an unknown critical option", peer, GENEVE, geneve(red, frame, unknown_critical, critical=True)
 
 
 def uplink_drops(card):
@@ -74,8 +72,8 @@ def hostile_wire(world):
     before = uplink_drops(card)
     heard = int(g1.run("cat /sys/class/net/red/statistics/rx_packets"))
     rounds, lines = 20, []
-    for _what, port, data in attacks():
-        lines += [f"{topo.underlay_ip('a', 4)} {port} {data.hex()}"] * rounds
+    for _what, source, port, data in attacks():
+        lines += [f"{source} {port} {data.hex()}"] * rounds
     world.peer_ns.run(sys.executable, "-c", SENDER, stdin="\n".join(lines) + "\n")
     time.sleep(0.5)
     now = int(g1.run("cat /sys/class/net/red/statistics/rx_packets"))
