@@ -154,5 +154,7 @@ bool ob_vnet_queue_running(const struct ob_vnet *vn, unsigned q);
 void ob_vnet_irq_changed(struct ob_vnet *vn, unsigned q);
 /* The driver rang for queue 'q'; any value. */
 void ob_vnet_kick(struct ob_vnet *vn, uint32_t q);
+/* Guest memory was mapped or unmapped: queues that stalled look again. */
+void ob_vnet_dma_changed(struct ob_vnet *vn);
 /* Number of pairs in use, where the peer decides it (vhost). */
 void ob_vnet_set_pairs(struct ob_vnet *vn, uint16_t n);

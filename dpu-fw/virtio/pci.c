@@ -295,7 +295,7 @@ static void vfu_dma_changed(void *ctx)
 {
 	struct pci *p = ctx;
 
-	vnet_ctrl_run(p->vn);
+	ob_vnet_dma_changed(p->vn);
 }
 
 static const struct ob_vfu_ops vfu_ops = {

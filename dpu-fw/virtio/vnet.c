@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The function itself, whatever its transport: what it owns, its status, and which queues run. */
-#include "ob_virtio.h"
+#include "vnet.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,8 +10,6 @@
 
 #include <event2/event.h>
 #include <rte_ether.h>
-
-#include "vnet.h"
 
 RTE_LOG_REGISTER(vnet_logtype, ob.virtio, INFO);
 
@@ -174,6 +172,14 @@ void ob_vnet_kick(struct ob_vnet *vn, uint32_t q)
 		vnet_ctrl_run(vn);
 	else if (vn->running[q] == VNET_Q_DATA)
 		ob_vif_kick(vn->vif, q);
+}
+
+void ob_vnet_dma_changed(struct ob_vnet *vn)
+{
+	for (unsigned q = 0; q < vn->n_queues; q++)
+		if (vn->running[q] == VNET_Q_DATA)
+			ob_vif_kick(vn->vif, q);
+	vnet_ctrl_run(vn);
 }
 
 /* ---- status ---- */

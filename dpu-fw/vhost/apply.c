@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The main thread's half: makes the function what a snapshot says. */
+#include "vhost_priv.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+#include <linux/virtio_config.h>
+
+#define UP                                                                                    \
+	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK | \
+	    VIRTIO_CONFIG_S_DRIVER_OK)
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+/* ---- memory: mapped from the peer's files by gmem itself, so that it does not depend on when rte_vhost unmaps ---- */
+
+static bool same_region(const struct vhost_region *a, const struct vhost_region *b)
+{
+	return a->gpa == b->gpa && a->len == b->len && a->fd_off == b->fd_off;
+}
+
+static void region_add(struct ob_vhost *vh, const struct vhost_region *r)
+{
+	int rc = ob_gmem_add(ob_vnet_gmem(vh->vn), (ob_iova_t){r->gpa}, r->len,
+	    OB_GMEM_READ | OB_GMEM_WRITE, r->fd, r->fd_off);
+
+	if (rc != 0) {
+		vhost_log(WARNING, vh, "memory at %#jx is not usable: %s", (uintmax_t)r->gpa,
+		    strerror(-rc));
+		return;
+	}
+	vh->region[vh->n_regions++] = *r;
+}
+
+/* A table that differs is mapped anew as a whole: its files may be others behind the same addresses. */
+static void apply_regions(struct ob_vhost *vh, const struct vhost_snapshot *s)
+{
+	bool same = vh->n_regions == s->n_regions;
+	unsigned i;
+
+	for (i = 0; same && i < s->n_regions; i++)
+		same = same_region(&vh->region[i], &s->region[i]);
+	if (same && !s->new_memory)
+		return;
+	ob_gmem_del(ob_vnet_gmem(vh->vn), (ob_iova_t){0}, UINT64_MAX);
+	vh->n_regions = 0;
+	for (i = 0; i < s->n_regions; i++)
+		region_add(vh, &s->region[i]);
+	ob_vnet_dma_changed(vh->vn);
+}
+
+/* ---- rings ---- */
+
+/* Edge-triggered and never read: the counter is the peer's, a read could block. */
+static void on_kick(evutil_socket_t fd, short what, void *arg)
+{
+	struct vhost_kick *k = arg;
+
+	(void)fd;
+	(void)what;
+	ob_vnet_kick(k->vh->vn, k->q);
+}
+
+static void kick_drop(struct vhost_kick *k)
+{
+	if (k->ev != NULL)
+		event_free(k->ev);
+	k->ev = NULL;
+	close_fd(&k->kick_fd);
+	close_fd(&k->call_fd);
+}
+
+static void ring_stop(struct ob_vhost *vh, unsigned q, struct vhost_ring *r)
+{
+	int32_t pos = ob_vnet_stop_queue(vh->vn, q);
+
+	if (r != NULL && pos >= 0)
+		r->base = pos;
+	kick_drop(&vh->kick[q]);
+}
+
+/* The queue itself starts with the next ob_vnet_update. */
+static void ring_start(struct ob_vhost *vh, unsigned q, struct vhost_ring *r)
+{
+	struct ob_vnet_queue *vq = ob_vnet_queue(vh->vn, q);
+	struct vhost_kick *k = &vh->kick[q];
+
+	*vq = (struct ob_vnet_queue){
+	    .desc = r->desc,
+	    .driver = r->driver,
+	    .device = r->device,
+	    .size = r->size,
+	    .vector = UINT16_MAX,
+	    .enabled = 1,
+	    .start_idx = r->base,
+	};
+	kick_drop(k);
+	k->vh = vh;
+	k->q = (uint16_t)q;
+	k->kick_fd = r->kick_fd;
+	k->call_fd = r->call_fd;
+	r->kick_fd = r->call_fd = -1;
+	if (k->kick_fd < 0)
+		return; /* legal: the peer wants to be polled; a busy worker does */
+	k->ev = event_new(vh->base, k->kick_fd, EV_READ | EV_PERSIST | EV_ET, on_kick, k);
+	if (k->ev == NULL || event_add(k->ev, NULL) != 0)
+		vhost_log(WARNING, vh, "ring %u: its doorbell cannot be watched", q);
+}
+
+static bool ring_same(const struct ob_vhost *vh, unsigned q, const struct vhost_ring *r)
+{
+	const struct ob_vnet_queue *vq = ob_vnet_queue(vh->vn, q);
+
+	return vq->desc == r->desc && vq->driver == r->driver && vq->device == r->device &&
+	       vq->size == r->size;
+}
+
+/* Pairs that steering may use: those whose both rings are on, from the first without a gap. */
+static uint16_t pairs_on(const struct vhost_snapshot *s, unsigned n_queues)
+{
+	uint16_t n = 0;
+
+	while (2u * n + 1 < n_queues && s->ring[2 * n].on && s->ring[2 * n + 1].on)
+		n++;
+	return n;
+}
+
+static void stop_all(struct ob_vhost *vh, struct vhost_snapshot *s)
+{
+	for (unsigned q = 0; q < VHOST_MAX_RINGS; q++)
+		if (ob_vnet_queue_running(vh->vn, q))
+			ring_stop(vh, q, s != NULL ? &s->ring[q] : NULL);
+		else
+			kick_drop(&vh->kick[q]);
+	ob_vnet_set_dma(vh->vn, false);
+	ob_vnet_set_status(vh->vn, 0);
+}
+
+static int bring_up(struct ob_vhost *vh, struct vhost_snapshot *s)
+{
+	struct ob_vnet_status st;
+
+	ob_vnet_get_status(vh->vn, &st);
+	if ((st.driver_status & UP) == UP && st.negotiated == s->features)
+		return 0;
+	stop_all(vh, NULL);
+	if (ob_vnet_set_features(vh->vn, s->features) != 0) {
+		vhost_log(WARNING, vh, "the driver's features %#jx do not do (VERSION_1 is needed)",
+		    (uintmax_t)s->features);
+		return -ENOTSUP;
+	}
+	ob_vnet_set_status(vh->vn, UP);
+	ob_vnet_set_dma(vh->vn, true);
+	return 0;
+}
+
+static int apply_rings(struct ob_vhost *vh, struct vhost_snapshot *s)
+{
+	unsigned n_queues = ob_vnet_n_queues(vh->vn) - 1;
+	uint16_t n_pairs = pairs_on(s, n_queues);
+	int rc = bring_up(vh, s);
+
+	if (rc != 0)
+		return rc;
+	for (unsigned q = 0; q < n_queues && q < VHOST_MAX_RINGS; q++) {
+		struct vhost_ring *r = &s->ring[q];
+		bool runs = ob_vnet_queue_running(vh->vn, q);
+
+		if (runs && (!r->on || !ring_same(vh, q, r)))
+			ring_stop(vh, q, r);
+		else if (runs)
+			continue;
+		if (r->on)
+			ring_start(vh, q, r);
+	}
+	if (n_pairs > 0)
+		ob_vnet_set_pairs(vh->vn, n_pairs);
+	ob_vnet_update(vh->vn);
+	return 0;
+}
+
+int vhost_apply(struct ob_vhost *vh, struct vhost_snapshot *s)
+{
+	int rc = 0;
+
+	apply_regions(vh, s);
+	if (s->running)
+		rc = apply_rings(vh, s);
+	else
+		stop_all(vh, s);
+	vhost_snapshot_drop(s);
+	return rc;
+}
+
+void vhost_clear(struct ob_vhost *vh)
+{
+	stop_all(vh, NULL);
+	ob_gmem_del(ob_vnet_gmem(vh->vn), (ob_iova_t){0}, UINT64_MAX);
+	vh->n_regions = 0;
+	vh->connected = false;
+	vh->peer_pid = 0;
+}

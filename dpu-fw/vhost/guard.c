@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* rte_vhost trusts its peer more than we do. Three holes are closed here:
+ *
+ * - it reads ring indices through its own mapping of the peer's file, so a peer that shortens the file would end the
+ *   process by SIGBUS: on its thread such a fault is given zero pages (what gmem does for ours);
+ * - it receives a message's body with a blocking read on the one thread of all sockets, so a peer that sends half a message
+ *   would stop the control of every other function: its sockets get a receive timeout;
+ * - any descriptor passes for a doorbell: only eventfds pass for us.
+ */
+#include "vhost_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define STALL_MS 200
+#define MAX_FDS	 4096
+
+static __thread bool is_vhost_thread;
+static struct sigaction previous;
+
+void vhost_guard_thread(void)
+{
+	is_vhost_thread = true;
+}
+
+/* A file that lost this page lost those behind it too, but the mapping's end is not known here: one page per fault. Larger
+ * page sizes are tried because a hugetlb mapping refuses smaller ones. */
+static bool mend(uintptr_t addr)
+{
+	const size_t sizes[] = {(size_t)4096, (size_t)64 << 10, (size_t)2 << 20, (size_t)1 << 30};
+
+	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		void *at = (void *)(addr & ~(sizes[i] - 1));
+
+		if (mmap(at, sizes[i], PROT_READ | PROT_WRITE,
+			MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) == at)
+			return true;
+	}
+	return false;
+}
+
+static void on_sigbus(int sig, siginfo_t *info, void *ctx)
+{
+	int saved = errno;
+	bool mended =
+	    is_vhost_thread && info->si_code == BUS_ADRERR && mend((uintptr_t)info->si_addr);
+
+	errno = saved;
+	if (mended)
+		return;
+	if (previous.sa_flags & SA_SIGINFO) {
+		previous.sa_sigaction(sig, info, ctx);
+	} else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
+		previous.sa_handler(sig);
+	} else {
+		signal(
+		    sig, SIG_DFL); /* the access faults again and ends the process the usual way */
+	}
+}
+
+int vhost_guard_init(void)
+{
+	struct sigaction sa = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+	static bool done;
+
+	if (done)
+		return 0;
+	sigemptyset(&sa.sa_mask);
+	if (sigaction(SIGBUS, &sa, &previous) != 0)
+		return -errno;
+	done = true;
+	return 0;
+}
+
+static bool has_path(const struct sockaddr_un *un, socklen_t len, const char *path)
+{
+	return len > offsetof(struct sockaddr_un, sun_path) && un->sun_family == AF_UNIX &&
+	       strncmp(un->sun_path, path, sizeof(un->sun_path)) == 0;
+}
+
+/* rte_vhost does not tell which descriptor a connection has; it is the connected socket with this path at one end. */
+pid_t vhost_guard_connection(const char *path)
+{
+	const struct timeval stall = {.tv_usec = STALL_MS * 1000};
+	struct ucred cred = {0};
+	pid_t pid = 0;
+
+	for (int fd = 3; fd < MAX_FDS; fd++) {
+		struct sockaddr_un self = {0}, peer = {0};
+		socklen_t self_len = sizeof(self), peer_len = sizeof(peer), len = sizeof(cred);
+
+		if (getpeername(fd, (struct sockaddr *)&peer, &peer_len) != 0 ||
+		    getsockname(fd, (struct sockaddr *)&self, &self_len) != 0 ||
+		    (!has_path(&self, self_len, path) && !has_path(&peer, peer_len, path)))
+			continue;
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &stall, sizeof(stall));
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &stall, sizeof(stall));
+		if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0)
+			pid = cred.pid;
+	}
+	return pid;
+}
+
+/* A worker writes it: another kind of file, or a full counter, must not block it. */
+bool vhost_guard_is_eventfd(int fd)
+{
+	char link[64], target[32] = "";
+	int flags = fcntl(fd, F_GETFL);
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	return flags >= 0 && readlink(link, target, sizeof(target) - 1) > 0 &&
+	       strcmp(target, "anon_inode:[eventfd]") == 0 &&
+	       fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
+}

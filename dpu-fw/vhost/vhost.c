@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Life of a vhost-user function, and the callbacks of rte_vhost. */
+#include "ob_vhost.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
+
+#include "vhost_priv.h"
+
+RTE_LOG_REGISTER(vhost_logtype, ob.vhost, INFO);
+
+/* Messages that the library's own table does not show to its users. Spec: QEMU docs/interop/vhost-user. */
+#define MSG_RESET_OWNER	  4
+#define MSG_SET_MEM_TABLE 5
+#define MSG_GET_QUEUE_NUM 17
+
+#define PROTOCOL_F_MQ	     0
+#define PROTOCOL_F_REPLY_ACK 3
+#define PROTOCOL_F_NET_MTU   4
+
+#define BIT(b) (UINT64_C(1) << (b))
+
+struct message {
+	uint32_t request, flags, size;
+	uint64_t u64;
+} __attribute__((packed));
+
+/* rte_vhost names a device by number, and a number by its path. */
+static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct ob_vhost *list;
+
+static struct ob_vhost *find(int vid)
+{
+	char path[OB_VNET_PATH_MAX] = "";
+	struct ob_vhost *vh;
+
+	if (rte_vhost_get_ifname(vid, path, sizeof(path)) != 0)
+		return NULL;
+	pthread_mutex_lock(&list_lock);
+	for (vh = list; vh != NULL; vh = vh->next)
+		if (strcmp(vh->path, path) == 0)
+			break;
+	pthread_mutex_unlock(&list_lock);
+	return vh;
+}
+
+static void list_add(struct ob_vhost *vh)
+{
+	pthread_mutex_lock(&list_lock);
+	vh->next = list;
+	list = vh;
+	pthread_mutex_unlock(&list_lock);
+}
+
+static void list_del(struct ob_vhost *vh)
+{
+	struct ob_vhost **pp;
+
+	pthread_mutex_lock(&list_lock);
+	for (pp = &list; *pp != NULL; pp = &(*pp)->next)
+		if (*pp == vh) {
+			*pp = vh->next;
+			break;
+		}
+	pthread_mutex_unlock(&list_lock);
+}
+
+/* ---- handing over to the main thread ---- */
+
+/* Returns what the main thread answers, or -ESHUTDOWN while it closes this function (it waits for rte_vhost's thread then, so
+ * the two must not wait for each other). */
+static int call_main(struct ob_vhost *vh, struct vhost_call *c)
+{
+	const uint64_t one = 1;
+
+	/* A client's first connect happens on the main thread itself. */
+	if (pthread_equal(pthread_self(), vh->main_thread)) {
+		c->fn(vh, c);
+		return c->rc;
+	}
+	pthread_mutex_lock(&vh->lock);
+	c->rc = -ESHUTDOWN;
+	if (!vh->closing) {
+		vh->call = c;
+		if (write(vh->call_fd, &one, sizeof(one)) < 0)
+			vhost_log(ERR, vh, "cannot wake the main thread");
+	}
+	while (!vh->closing && !c->done)
+		pthread_cond_wait(&vh->cond, &vh->lock);
+	vh->call = NULL;
+	pthread_mutex_unlock(&vh->lock);
+	return c->rc;
+}
+
+static void on_call(evutil_socket_t fd, short what, void *arg)
+{
+	struct ob_vhost *vh = arg;
+	struct vhost_call *c;
+	uint64_t n;
+
+	(void)what;
+	if (read((int)fd, &n, sizeof(n)) < 0)
+		return;
+	pthread_mutex_lock(&vh->lock);
+	c = vh->call;
+	if (c != NULL && !c->done) {
+		c->fn(vh, c);
+		c->done = true;
+		pthread_cond_broadcast(&vh->cond);
+	}
+	pthread_mutex_unlock(&vh->lock);
+}
+
+static void main_apply(struct ob_vhost *vh, struct vhost_call *c)
+{
+	c->rc = vhost_apply(vh, c->s);
+}
+
+static void main_connected(struct ob_vhost *vh, struct vhost_call *c)
+{
+	vh->connected = true;
+	vh->peer_pid = c->peer_pid;
+	vhost_log(INFO, vh, "connected, pid %d", (int)c->peer_pid);
+	c->rc = 0;
+}
+
+static void main_gone(struct ob_vhost *vh, struct vhost_call *c)
+{
+	vhost_clear(vh);
+	vhost_log(INFO, vh, "disconnected");
+	c->rc = 0;
+}
+
+/* ---- callbacks, on rte_vhost's thread ---- */
+
+static int sync_all(struct ob_vhost *vh, bool new_memory)
+{
+	struct vhost_snapshot s;
+	struct vhost_call c = {.fn = main_apply, .s = &s};
+	int rc;
+
+	vhost_snapshot_take(vh, &s);
+	s.new_memory = new_memory;
+	rc = call_main(vh, &c);
+	if (rc == -ESHUTDOWN)
+		vhost_snapshot_drop(&s);
+	else
+		vhost_snapshot_bases(vh, &s);
+	return rc;
+}
+
+static enum rte_vhost_msg_result before_message(int vid, void *msg)
+{
+	struct ob_vhost *vh = find(vid);
+	struct message m;
+
+	vhost_guard_thread();
+	if (vh == NULL)
+		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+	memcpy(&m, msg, sizeof(m));
+	switch (m.request) {
+	case MSG_RESET_OWNER:
+	case MSG_SET_MEM_TABLE:
+		vh->has_memory = false;
+		break;
+	case MSG_GET_QUEUE_NUM:
+		/* The library would promise more pairs than this function has. */
+		m.u64 = ob_vnet_n_queues(vh->vn) / 2;
+		m.size = sizeof(m.u64);
+		memcpy(msg, &m, sizeof(m));
+		return RTE_VHOST_MSG_RESULT_REPLY;
+	default:
+		break;
+	}
+	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+}
+
+static enum rte_vhost_msg_result after_message(int vid, void *msg)
+{
+	struct ob_vhost *vh = find(vid);
+	uint32_t request;
+
+	memcpy(&request, msg, sizeof(request));
+	if (vh != NULL && request == MSG_SET_MEM_TABLE) {
+		vh->has_memory = true;
+		(void)sync_all(vh, true);
+	}
+	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+}
+
+static const struct rte_vhost_user_extern_ops extern_ops = {
+    .pre_msg_handle = before_message,
+    .post_msg_handle = after_message,
+};
+
+static int new_connection(int vid)
+{
+	struct ob_vhost *vh = find(vid);
+	struct vhost_call c = {.fn = main_connected};
+
+	/* One peer at a time: a second one is turned away by the error. */
+	if (vh == NULL || vh->vid >= 0 ||
+	    rte_vhost_extern_callback_register(vid, &extern_ops, NULL) != 0)
+		return -1;
+	vh->vid = vid;
+	vh->running = vh->has_memory = false;
+	memset(vh->on, 0, sizeof(vh->on));
+	c.peer_pid = vhost_guard_connection(vh->path);
+	return call_main(vh, &c) == 0 ? 0 : -1;
+}
+
+static void destroy_connection(int vid)
+{
+	struct ob_vhost *vh = find(vid);
+	struct vhost_call c = {.fn = main_gone};
+
+	if (vh == NULL || vh->vid != vid)
+		return;
+	vh->running = vh->has_memory = false;
+	(void)call_main(vh, &c);
+	vh->vid = -1;
+}
+
+static int new_device(int vid)
+{
+	struct ob_vhost *vh = find(vid);
+
+	if (vh == NULL || vh->vid != vid)
+		return -1;
+	vh->running = true;
+	if (sync_all(vh, false) != 0) {
+		vh->running = false;
+		return -1;
+	}
+	return 0;
+}
+
+static void destroy_device(int vid)
+{
+	struct ob_vhost *vh = find(vid);
+
+	if (vh == NULL || vh->vid != vid)
+		return;
+	vh->running = false;
+	(void)sync_all(vh, false);
+}
+
+static int vring_state_changed(int vid, uint16_t q, int enable)
+{
+	struct ob_vhost *vh = find(vid);
+
+	if (vh == NULL || vh->vid != vid || q >= VHOST_MAX_RINGS)
+		return 0;
+	vh->on[q] = enable != 0;
+	if (vh->running)
+		(void)sync_all(vh, false);
+	return 0;
+}
+
+static const struct rte_vhost_device_ops device_ops = {
+    .new_device = new_device,
+    .destroy_device = destroy_device,
+    .vring_state_changed = vring_state_changed,
+    .new_connection = new_connection,
+    .destroy_connection = destroy_connection,
+};
+
+/* ---- the transport, on the main thread ---- */
+
+static void vhost_destroy(void *ctx)
+{
+	struct ob_vhost *vh = ctx;
+
+	pthread_mutex_lock(&vh->lock);
+	vh->closing = true;
+	pthread_cond_broadcast(&vh->cond);
+	pthread_mutex_unlock(&vh->lock);
+	if (vh->vn != NULL)
+		vhost_clear(vh);
+	/* Waits until no callback for this path runs. */
+	if (vh->registered)
+		rte_vhost_driver_unregister(vh->path);
+	list_del(vh);
+	if (vh->call_ev != NULL)
+		event_free(vh->call_ev);
+	close(vh->call_fd);
+	pthread_cond_destroy(&vh->cond);
+	pthread_mutex_destroy(&vh->lock);
+	free(vh);
+}
+
+/* The VMM has the device configuration; there is no way to tell it of a change that the guest would see. */
+static void vhost_config_changed(void *ctx)
+{
+	(void)ctx;
+}
+
+static int vhost_queue_irq_fd(void *ctx, unsigned q)
+{
+	struct ob_vhost *vh = ctx;
+
+	return q < VHOST_MAX_RINGS ? vh->kick[q].call_fd : -1;
+}
+
+/* No control queue, so nobody asks. */
+static void vhost_queue_irq(void *ctx, unsigned q)
+{
+	(void)ctx;
+	(void)q;
+}
+
+static void vhost_get_status(void *ctx, struct ob_vnet_status *out)
+{
+	struct ob_vhost *vh = ctx;
+
+	out->connected = vh->connected;
+	out->peer_pid = vh->peer_pid;
+	out->n_queues = (uint16_t)(ob_vnet_n_queues(vh->vn) - 1);
+}
+
+#define TRANSPORT(its_name)                                                                     \
+	{                                                                                       \
+		.name = its_name, .destroy = vhost_destroy,                                     \
+		.config_changed = vhost_config_changed, .queue_irq_fd = vhost_queue_irq_fd,     \
+		.queue_irq = vhost_queue_irq, .get_status = vhost_get_status,                   \
+		.features_off = BIT(VIRTIO_NET_F_MAC) | BIT(VIRTIO_NET_F_STATUS) |              \
+				BIT(VIRTIO_NET_F_SPEED_DUPLEX) | BIT(VIRTIO_NET_F_CTRL_RX) |    \
+				BIT(VIRTIO_NET_F_CTRL_RX_EXTRA) | BIT(VIRTIO_NET_F_CTRL_VLAN) | \
+				BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) |                               \
+				BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) | BIT(VIRTIO_NET_F_RSS) |      \
+				BIT(VIRTIO_F_ACCESS_PLATFORM) | BIT(VIRTIO_F_RING_RESET) |      \
+				BIT(38 /* NOTIFICATION_DATA: the doorbell is an eventfd */),    \
+		.peer_has_ctrl = true,                                                          \
+	}
+
+static const struct ob_vnet_transport transports[] = {
+    [OB_VHOST_LISTEN] = TRANSPORT("vhost-user"),
+    [OB_VHOST_CONNECT] = TRANSPORT("vhost-user-client"),
+};
+
+/* ---- life ---- */
+
+/* rte_vhost does not replace a socket file that a dead process left. Returns -EADDRINUSE if somebody serves it. */
+static int remove_stale(const char *path)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	struct stat st;
+	int fd, rc;
+
+	if (lstat(path, &st) != 0)
+		return 0;
+	if (!S_ISSOCK(st.st_mode))
+		return -EEXIST;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	snprintf(un.sun_path, sizeof(un.sun_path), "%s", path);
+	rc = connect(fd, (struct sockaddr *)&un, sizeof(un)) == 0 || errno == EAGAIN ? -EADDRINUSE
+										     : 0;
+	close(fd);
+	if (rc == 0 && unlink(path) != 0)
+		rc = -errno;
+	return rc;
+}
+
+static int register_socket(struct ob_vhost *vh)
+{
+	uint64_t ours = ob_vnet_offered(vh->vn) | BIT(VHOST_USER_F_PROTOCOL_FEATURES), theirs = 0;
+	uint64_t flags = vh->mode == OB_VHOST_CONNECT ? RTE_VHOST_USER_CLIENT : 0;
+
+	/* Every message of every peer, at its INFO; errors at will of a hostile one. What matters is logged here. */
+	rte_log_set_level_pattern("lib.vhost.*", RTE_LOG_CRIT);
+	if (rte_vhost_driver_register(vh->path, flags) != 0)
+		return -EIO;
+	vh->registered = true;
+	/* Disabling, not setting: set_features would make the library wait for all rings it knows, also those of pairs that the
+	 * driver does not use. */
+	if (rte_vhost_driver_get_features(vh->path, &theirs) != 0 ||
+	    rte_vhost_driver_disable_features(vh->path, theirs & ~ours) != 0 ||
+	    rte_vhost_driver_set_protocol_features(vh->path,
+		BIT(PROTOCOL_F_MQ) | BIT(PROTOCOL_F_REPLY_ACK) | BIT(PROTOCOL_F_NET_MTU)) != 0 ||
+	    rte_vhost_driver_callback_register(vh->path, &device_ops) != 0 ||
+	    rte_vhost_driver_start(vh->path) != 0)
+		return -EIO;
+	return 0;
+}
+
+static int vhost_new(
+    const struct ob_vnet_conf *conf, enum ob_vhost_mode mode, struct ob_vhost **out)
+{
+	struct ob_vhost *vh = calloc(1, sizeof(*vh));
+
+	if (vh == NULL)
+		return -ENOMEM;
+	snprintf(vh->path, sizeof(vh->path), "%s", conf->path);
+	vh->mode = mode;
+	vh->main_thread = pthread_self();
+	vh->base = conf->base;
+	vh->vid = -1;
+	for (unsigned q = 0; q < VHOST_MAX_RINGS; q++)
+		vh->kick[q].kick_fd = vh->kick[q].call_fd = -1;
+	vh->call_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (vh->call_fd < 0)
+		goto err_free;
+	vh->call_ev = event_new(conf->base, vh->call_fd, EV_READ | EV_PERSIST, on_call, vh);
+	if (vh->call_ev == NULL || event_add(vh->call_ev, NULL) != 0)
+		goto err_fd;
+	pthread_mutex_init(&vh->lock, NULL);
+	pthread_cond_init(&vh->cond, NULL);
+	*out = vh;
+	return 0;
+
+err_fd:
+	if (vh->call_ev != NULL)
+		event_free(vh->call_ev);
+	close(vh->call_fd);
+err_free:
+	free(vh);
+	return -ENOMEM;
+}
+
+int ob_vhost_create(const struct ob_vnet_conf *conf, enum ob_vhost_mode mode, struct ob_vnet **out)
+{
+	struct ob_vhost *vh;
+	int rc;
+
+	if ((mode != OB_VHOST_LISTEN && mode != OB_VHOST_CONNECT) || conf->path == NULL ||
+	    strlen(conf->path) >= OB_VNET_PATH_MAX)
+		return -EINVAL;
+	rc = vhost_guard_init();
+	if (rc == 0 && mode == OB_VHOST_LISTEN)
+		rc = remove_stale(conf->path);
+	if (rc == 0)
+		rc = vhost_new(conf, mode, &vh);
+	if (rc != 0)
+		return rc;
+	rc = ob_vnet_create_on(conf, &transports[mode], vh, &vh->vn);
+	if (rc != 0) {
+		vhost_destroy(vh);
+		return rc;
+	}
+	list_add(vh);
+	rc = register_socket(vh);
+	if (rc != 0) {
+		vhost_log(ERR, vh, "rte_vhost does not take the socket");
+		ob_vnet_destroy(vh->vn);
+		return rc;
+	}
+	*out = vh->vn;
+	return 0;
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Inside of dpu-fw/vhost. Two threads meet here: rte_vhost's, which hears the peer, and the main thread, which owns the
+ * function. Each event is a snapshot of all that the peer has told, taken on the one and applied on the other while the
+ * one waits. */
+#pragma once
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rte_log.h>
+#include <rte_vhost.h>
+
+#include "ob_vhost.h"
+
+#define VHOST_MAX_RINGS	  (2 * OB_VIF_MAX_PAIRS)
+#define VHOST_MAX_REGIONS 8 /* as rte_vhost takes */
+
+struct event;
+
+struct vhost_region {
+	uint64_t gpa, len, fd_off;
+	int fd; /* rte_vhost's; valid while its thread waits */
+};
+
+struct vhost_ring {
+	bool on;		       /* configured and enabled by the peer */
+	uint64_t desc, driver, device; /* guest physical */
+	uint16_t size;
+	int32_t base;	      /* where to go on; after a stop: where we stopped, or -1 */
+	int kick_fd, call_fd; /* duplicates of the peer's; -1 none */
+};
+
+struct vhost_snapshot {
+	bool running;	 /* rte_vhost calls the device ready */
+	bool new_memory; /* the peer has just sent its memory table */
+	uint64_t features;
+	unsigned n_regions;
+	struct vhost_region region[VHOST_MAX_REGIONS];
+	struct vhost_ring ring[VHOST_MAX_RINGS];
+};
+
+struct vhost_kick {
+	struct ob_vhost *vh;
+	struct event *ev;
+	int kick_fd, call_fd;
+	uint16_t q;
+};
+
+struct ob_vhost {
+	struct ob_vnet *vn;
+	char path[OB_VNET_PATH_MAX];
+	enum ob_vhost_mode mode;
+	pthread_t main_thread;
+	struct event_base *base;
+	/* rte_vhost's thread */
+	int vid; /* -1: nobody is connected */
+	bool running;
+	bool has_memory; /* rte_vhost_get_mem_table may be called */
+	bool on[VHOST_MAX_RINGS];
+	/* handing over: 'lock' guards 'call' and 'closing' */
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	int call_fd;
+	struct event *call_ev;
+	struct vhost_call *call;
+	bool closing;
+	/* main thread */
+	bool registered, connected;
+	pid_t peer_pid;
+	unsigned n_regions;
+	struct vhost_region region[VHOST_MAX_REGIONS];
+	struct vhost_kick kick[VHOST_MAX_RINGS];
+	struct ob_vhost *next; /* of the list by path */
+};
+
+extern int vhost_logtype;
+#define vhost_log(level, vh, fmt, ...) \
+	rte_log(                       \
+	    RTE_LOG_##level, (uint32_t)vhost_logtype, "%s: " fmt "\n", (vh)->path, ##__VA_ARGS__)
+
+/* What the one thread asks of the other. */
+struct vhost_call {
+	void (*fn)(struct ob_vhost *vh, struct vhost_call *c);
+	struct vhost_snapshot *s; /* NULL: about the connection */
+	pid_t peer_pid;
+	int rc;
+	bool done;
+};
+
+/* apply.c, main thread. Makes the function what the snapshot says; takes its descriptors over. Rings that it stops get their
+ * position in 'base'. Returns 0, or -errno: the device cannot run. */
+int vhost_apply(struct ob_vhost *vh, struct vhost_snapshot *s);
+/* Nobody is connected any more. */
+void vhost_clear(struct ob_vhost *vh);
+
+/* snapshot.c, rte_vhost's thread. */
+void vhost_snapshot_take(const struct ob_vhost *vh, struct vhost_snapshot *s);
+/* Tells rte_vhost where the rings that apply stopped have stopped. */
+void vhost_snapshot_bases(const struct ob_vhost *vh, const struct vhost_snapshot *s);
+
+/* Closes what nobody took over. */
+void vhost_snapshot_drop(struct vhost_snapshot *s);
+
+/* guard.c: what a hostile peer could do to rte_vhost itself. */
+int vhost_guard_init(void);
+/* Call on rte_vhost's thread at the start of each message. */
+void vhost_guard_thread(void);
+/* Bounds how long a peer that stalls in the middle of a message holds rte_vhost's thread. Returns the peer's pid, or 0. */
+pid_t vhost_guard_connection(const char *path);
+bool vhost_guard_is_eventfd(int fd);
