@@ -136,6 +136,7 @@ void rows_to_rates(struct rows *now, const struct rows *before, double seconds);
 /* ---- help.c */
 
 void help_main(FILE *to);
+void help_metrics(FILE *to);
 void help_noun(const struct noun *n, FILE *to);
 void help_verb(const struct noun *n, enum verb verb, FILE *to);
 const char *verb_name(enum verb v);

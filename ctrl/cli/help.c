@@ -152,3 +152,12 @@ void help_verb(const struct noun *n, enum verb verb, FILE *to)
 	if (shown == 0)
 		fprintf(to, "  no options\n");
 }
+
+void help_metrics(FILE *to)
+{
+	fputs("obctl metrics: all counters as an OpenMetrics page\n\n"
+	      "The page that ob-exporter serves to a scraper, once, to standard output.\n\n"
+	      "usage:\n"
+	      "  obctl metrics\n",
+	    to);
+}

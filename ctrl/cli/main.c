@@ -334,6 +334,10 @@ int main(int argc, char **argv)
 		help_main(stdout);
 		return EXIT_OK;
 	}
+	if (strcmp(word[0], "metrics") == 0 && o.help) {
+		help_metrics(stdout);
+		return EXIT_OK;
+	}
 	if (strcmp(word[0], "metrics") == 0)
 		return metrics(&o);
 	noun = find_noun(word[0]);
