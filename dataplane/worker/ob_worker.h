@@ -47,6 +47,8 @@
 	X(NO_NEXTHOP, "no_nexthop", "the underlay has no route or no neighbour for the tunnel yet")                      \
 	X(OUTER_MALFORMED, "outer_malformed", "truncated or inconsistent outer headers")                                 \
 	X(OUTER_CHECKSUM, "outer_checksum", "wrong outer IPv4 or UDP checksum")                                          \
+	X(OUTER_FRAGMENT, "outer_fragment", "fragmented tunnel packet: raise the underlay's MTU")                       \
+	X(ECN_CE, "ecn_ce", "congestion was marked on a packet whose sender does not understand the mark (RFC 6040)")    \
 	X(TUNNEL_UNKNOWN, "tunnel_unknown", "overlay packet from a tunnel end that is not configured")                   \
 	X(VNI_UNKNOWN, "vni_unknown", "overlay packet with a VNI that is not configured")                                \
 	X(VXLAN_FLAGS, "vxlan_flags", "VXLAN header without a valid VNI flag")                                           \
