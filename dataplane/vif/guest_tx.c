@@ -35,9 +35,9 @@ static int stock_refill(struct vif_queue *q, struct vif_stock *st, unsigned want
 
 	if (st->n + want > VIF_STOCK)
 		stock_push_filled(q, st);
-	if (st->n_segs + ob_virtq_size(q->vq) > VIF_SEGS)
+	if (st->n_segs + OB_VIRTQ_MAX_SIZE > VIF_SEGS)
 		stock_compact_segs(st);
-	if (st->n == VIF_STOCK || st->n_segs + ob_virtq_size(q->vq) > VIF_SEGS)
+	if (st->n == VIF_STOCK || st->n_segs + OB_VIRTQ_MAX_SIZE > VIF_SEGS)
 		return -ENOSPC;
 	c = &st->chain[st->n];
 	got = ob_virtq_pop(q->vq, c, RTE_MIN(want, VIF_STOCK - st->n), st->seg + st->n_segs,

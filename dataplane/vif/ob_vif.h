@@ -56,7 +56,8 @@ void ob_vif_set_features(struct ob_vif *vif, uint64_t features);
 /* Starts queue 'q' (2i / 2i+1). conf->state and conf->gm are filled in by the vif; 'irq_fd': eventfd to write for an
  * interrupt, or -1. The queue goes to worker (idx + pair) % n. 'resume': keep the arena's positions instead of starting at 0.
  * 'start_idx': for vhost, the position given by the frontend (split: index; packed: index | wrap << 15), -1 none.
- * Context: control. Returns 0, -EINVAL, -EALREADY, or as ob_virtq_create. */
+ * Context: control. Returns 0, -EINVAL, -EALREADY, -EAGAIN to be resumed but its rings are not mapped,
+ * or as ob_virtq_create. */
 int ob_vif_start_queue(struct ob_vif *vif, unsigned q, const struct ob_virtq_conf *conf, int irq_fd,
     bool resume, int32_t start_idx);
 /* Takes it from its worker; on return nobody touches it. Returns the next avail position (split index; packed index|wrap<<15) for

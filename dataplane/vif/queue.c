@@ -137,6 +137,18 @@ static int queue_enter(struct ob_worker *w, void *arg)
 	return 0;
 }
 
+/* On the worker: finishes what a predecessor left half done; its interrupt may have been lost with it. */
+static int queue_resume(struct ob_worker *w, void *arg)
+{
+	struct vif_queue *q = arg;
+	int rc = ob_virtq_recover(q->vq);
+
+	(void)w;
+	if (rc == 0)
+		vif_signal(q);
+	return rc;
+}
+
 static struct ob_source queue_source(struct vif_queue *q)
 {
 	return (struct ob_source){
@@ -167,6 +179,12 @@ int ob_vif_start_queue(struct ob_vif *vif, unsigned q, const struct ob_virtq_con
 	rc = worker_get(qp->worker, &qp->vw);
 	if (rc < 0)
 		goto err_destroy;
+	if (resume && start_idx < 0) {
+		rc = ob_worker_call(qp->worker, queue_resume, qp);
+		/* A ring that was broken before is told as any other. */
+		if (rc < 0 && rc != -EPROTO)
+			goto err_put;
+	}
 	ob_worker_call(qp->worker, queue_enter, qp);
 	if (q % 2 == 1) {
 		src = queue_source(qp);

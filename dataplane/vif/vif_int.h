@@ -16,7 +16,8 @@
 /* Most receive buffers that one packet may take; 64 KiB into the smallest buffers that Linux posts takes 44. */
 #define VIF_PKT_BUFS 256u
 #define VIF_STOCK    (VIF_PKT_BUFS + OB_BURST_MAX)
-/* A chain may be as long as the queue; twice that, so that there is always room for the longest after compaction. */
+/* Room for the longest chain that is taken (indirect ones may be longer than the queue), and as much again, so that there always
+ * is that room after compaction. */
 #define VIF_SEGS (2u * OB_VIRTQ_MAX_SIZE)
 
 /* Arena region "vif.<idx>". */
