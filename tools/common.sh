@@ -243,7 +243,8 @@ compile() {
 		ninja -C "$OB_TOP/$dir" -j "$JOBS" "$@" >&2 || die "$dir/ does not build (see above)"
 	else
 		ninja -C "$OB_TOP/$dir" -j "$JOBS" "$@" >"$log" 2>&1 || {
-			grep -v '^\[' "$log" | tail -n 60 >&2
+			sed -n '/^FAILED/,$p' "$log" | grep -v '^\[' | tail -n 60 >&2
+			grep -q '^FAILED' "$log" || tail -n 25 "$log" >&2
 			die "$dir/ does not build (see above; all of it: $log)"
 		}
 		say build "$dir/: $(tail -n 1 "$log" | sed 's/^\[\([0-9]*\)\/.*/\1 steps/; s/^ninja: no work to do./up to date/')"
@@ -261,14 +262,15 @@ build_plain() {
 build_san() {
 	need_packages build
 	need_cache
-	configure build-san gcc -Db_sanitize=address,undefined -Db_lundef=false
+	# (what gcc warns of changes with the sanitizers; its warnings are errors in the plain build)
+	configure build-san gcc -Dwerror=false -Db_sanitize=address,undefined -Db_lundef=false
 	compile build-san
 }
 
 build_fuzz() {
 	need_packages build fuzz
 	need_cache
-	# (gcc's warnings are errors in the plain build; clang's need not agree with them)
+	# (clang's warnings need not agree with gcc's, either)
 	configure build-fuzz clang -Dfuzz=true -Dwerror=false -Db_sanitize=address,undefined -Db_lundef=false
 	compile build-fuzz
 }
