@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Inside dataplane/policy only. */
+#pragma once
+
+#include "ob_policy.h"
+
+/* Start of each region; records from n_high on were never used and are not looked at. */
+struct region_head {
+	uint32_t n_high;
+	uint32_t reserved[15];
+};
+
+/* Numbers of records, smallest never used or last given back. */
+struct slots {
+	uint32_t *n_high; /* in the arena */
+	uint32_t max;
+	uint32_t n_free, cap;
+	uint32_t *free;
+};
+
+void slots_init(struct slots *s, uint32_t *n_high, uint32_t max);
+void slots_fini(struct slots *s);
+uint32_t slots_take(struct slots *s); /* OB_IDX_NONE: full */
+void slots_put(struct slots *s, uint32_t idx);
+
+extern struct ob_map *policy_map;  /* what workers look up: kinds of enum ob_policy_key */
+extern struct ob_map *policy_keys; /* control only: routes and mappings to record numbers */
+
+enum control_key { KEY_ROUTE = 16, KEY_MAPPING = 17 };
+struct ob_key control_key(
+    enum control_key kind, uint16_t vnet, uint8_t prefix_len, const struct ob_ip *ip);
+
+/* Says what is wrong and returns 'rc'. */
+int policy_fail(int rc, char *err, size_t len, const char *why);
+bool ip_is_unicast(const struct ob_ip *ip);
+void defer_lpm(struct ob_lpm *lpm);
+
+/* vnet.c */
+int vnet_init(struct ob_arena *arena);
+void vnet_fini(void);
+void vnet_hold(uint16_t idx);
+void vnet_release(uint16_t idx);
+struct ob_lpm *vnet_lpm(uint16_t idx, uint8_t family);
+
+/* eni.c */
+int eni_init(struct ob_arena *arena);
+void eni_fini(void);
+/* The VNET's VNI changes: keys by VNI and MAC are added under the new one, then taken from the old one. */
+int eni_add_vni_keys(uint16_t vnet, uint32_t vni);
+void eni_del_vni_keys(uint16_t vnet, uint32_t vni);
+
+/* route.c */
+int route_init(struct ob_arena *arena);
+void route_fini(void);
+
+/* mapping.c */
+int mapping_init(struct ob_arena *arena);
+void mapping_fini(void);
+/* Puts the CA's mapping, if there is one, back where an ENI had covered it. True: done. */
+bool mapping_uncover(uint16_t vnet, const struct ob_ip *ca);
