@@ -40,6 +40,7 @@ struct env {
 };
 
 static struct env *env_now;
+static bool env_by_hva; /* the guest's memory is the test's own mapping */
 static uint8_t env_frame[PKT_MAX], env_flat[PKT_MAX];
 
 static inline void env_input(struct ob_worker *w, struct ob_vif *vif, struct ob_burst *b)
@@ -76,9 +77,14 @@ static inline struct env *env_create(bool packed, unsigned n_workers, bool manua
 	assert_int_equal(ob_vif_init(e->arena), 0);
 	assert_int_equal(ob_gmem_create(&gc, &e->gm), 0);
 	assert_int_equal(fake_guest_init(&e->g, 16u << 20, ENV_IOVA), 0);
-	assert_int_equal(ob_gmem_add(e->gm, (ob_iova_t){e->g.iova}, e->g.len,
-			     OB_GMEM_READ | OB_GMEM_WRITE, e->g.fd, 0),
-	    0);
+	if (env_by_hva)
+		assert_int_equal(ob_gmem_add_hva(e->gm, (ob_iova_t){e->g.iova}, e->g.len,
+				     OB_GMEM_READ | OB_GMEM_WRITE, e->g.mem),
+		    0);
+	else
+		assert_int_equal(ob_gmem_add(e->gm, (ob_iova_t){e->g.iova}, e->g.len,
+				     OB_GMEM_READ | OB_GMEM_WRITE, e->g.fd, 0),
+		    0);
 	vc.gm = e->gm;
 	assert_int_equal(ob_vif_create(&vc, &e->vif), 0);
 	ob_vif_set_input(env_input);
