@@ -17,7 +17,7 @@ struct stretch {
 	dev_t dev;
 	ino_t ino;
 	uint32_t refs; /* 0: the slot is free */
-	bool is_file;  /* ours to unmap */
+	int fd; /* our duplicate, to map parts again for a window; -1: somebody else's memory */
 	bool writable;
 	struct fault_slot *slot;
 };

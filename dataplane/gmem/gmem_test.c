@@ -249,15 +249,16 @@ static void del_takes_whole_ranges_only(void **state)
 	assert_int_equal(bytes, 0);
 }
 
+/* Mappings of the guest's file in this process, the test's own included. */
 static unsigned n_mappings(void)
 {
 	FILE *m = fopen("/proc/self/maps", "r");
+	char line[512];
 	unsigned n = 0;
-	int c;
 
 	assert_non_null(m);
-	while ((c = fgetc(m)) != EOF)
-		n += c == '\n';
+	while (fgets(line, sizeof(line), m) != NULL)
+		n += strstr(line, "memfd:guest") != NULL;
 	fclose(m);
 	return n;
 }
@@ -265,15 +266,20 @@ static unsigned n_mappings(void)
 static void a_thousand_ranges_of_one_file_cost_one_mapping(void **state)
 {
 	struct fixture *f = *state;
-	unsigned before = n_mappings(), fds = (unsigned)dup(f->fd);
+	int fd;
 	uint8_t b;
 
+	assert_int_equal(n_mappings(), 1);
 	for (unsigned i = 0; i < 1000; i++) {
 		f->mem[(i % N_PAGES) * PAGE] = (uint8_t)(i % N_PAGES);
 		assert_int_equal(
 		    ob_gmem_add(f->gm, at(i * 3 * PAGE), PAGE, RW, f->fd, (i % N_PAGES) * PAGE), 0);
+		/* One descriptor is kept for all of them. */
+		fd = dup(f->fd);
+		assert_in_range(fd, f->fd + 2, f->fd + 40);
+		close(fd);
 	}
-	assert_in_range(n_mappings(), before, before + 3);
+	assert_int_equal(n_mappings(), 2);
 	for (unsigned i = 0; i < 1000; i++) {
 		assert_int_equal(fetch(f, &b, i * 3 * PAGE, 1), 0);
 		assert_int_equal(b, i % N_PAGES);
@@ -281,11 +287,7 @@ static void a_thousand_ranges_of_one_file_cost_one_mapping(void **state)
 	}
 	for (unsigned i = 0; i < 1000; i++)
 		assert_int_equal(ob_gmem_del(f->gm, at(i * 3 * PAGE), PAGE), 1);
-	assert_in_range(n_mappings(), before - 1, before + 2);
-	/* No descriptor was kept. */
-	close((int)fds);
-	assert_int_equal(dup(f->fd), (int)fds);
-	close((int)fds);
+	assert_int_equal(n_mappings(), 1);
 }
 
 static void too_many_files_is_enospc(void **state)
@@ -385,6 +387,19 @@ static void window_over_scattered_ranges_is_side_by_side(void **state)
 	assert_int_equal(ob_gmem_window_add(f->gm, at(UINT64_MAX), 8, RW), -EINVAL);
 }
 
+static void window_over_scattered_memory_of_others_has_no_address(void **state)
+{
+	struct fixture *f = *state;
+	int w = ob_gmem_window_add(f->gm, at(PAGE - 8), 16, RW);
+
+	assert_int_equal(ob_gmem_add_hva(f->gm, at(0), PAGE, RW, f->mem + 4 * PAGE), 0);
+	assert_int_equal(ob_gmem_add_hva(f->gm, at(PAGE), PAGE, RW, f->mem + 8 * PAGE), 0);
+	assert_null(ob_gmem_window(ob_gmem_map_get(f->gm), w));
+	assert_int_equal(ob_gmem_del(f->gm, at(PAGE), PAGE), 1);
+	assert_int_equal(ob_gmem_add_hva(f->gm, at(PAGE), PAGE, RW, f->mem + 5 * PAGE), 0);
+	assert_ptr_equal(ob_gmem_window(ob_gmem_map_get(f->gm), w), f->mem + 5 * PAGE - 8);
+}
+
 static void too_many_windows_is_enospc(void **state)
 {
 	struct fixture *f = *state;
@@ -415,12 +430,20 @@ static void an_old_map_stays_usable_until_sync(void **state)
 	assert_true(ob_gmem_map_get(f->gm)->gen != old->gen);
 }
 
+static void skip_where_faults_are_not_ours(void)
+{
+	/* Valgrind takes the signal itself. */
+	if (getenv("OB_VALGRIND") != NULL)
+		skip();
+}
+
 static void shrunk_file_poisons_and_the_process_lives(void **state)
 {
 	struct fixture *f = *state;
 	uint8_t buf[32];
 	uint64_t n;
 
+	skip_where_faults_are_not_ours();
 	assert_int_equal(ob_gmem_catch_faults(), 0);
 	assert_int_equal(ob_gmem_catch_faults(), 0);
 	memset(f->mem, 0xab, N_PAGES * PAGE);
@@ -456,6 +479,7 @@ static void shrunk_file_under_a_window_poisons(void **state)
 	int w = ob_gmem_window_add(f->gm, at(PAGE - 8), 16, RW);
 	uint8_t *p;
 
+	skip_where_faults_are_not_ours();
 	assert_int_equal(ob_gmem_catch_faults(), 0);
 	assert_int_equal(ob_gmem_add(f->gm, at(0), PAGE, RW, f->fd, 60 * PAGE), 0);
 	assert_int_equal(ob_gmem_add(f->gm, at(PAGE), PAGE, RW, f->fd, 3 * PAGE), 0);
@@ -493,6 +517,7 @@ int main(void)
 	    T(too_much_address_space_is_enospc),
 	    T(window_follows_its_range),
 	    T(window_over_scattered_ranges_is_side_by_side),
+	    T(window_over_scattered_memory_of_others_has_no_address),
 	    T(too_many_windows_is_enospc),
 	    T(an_old_map_stays_usable_until_sync),
 	    T(shrunk_file_poisons_and_the_process_lives),

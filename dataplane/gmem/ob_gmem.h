@@ -55,7 +55,7 @@ int ob_gmem_create(const struct ob_gmem_conf *conf, struct ob_gmem **out);
 void ob_gmem_destroy(struct ob_gmem *gm);
 
 /* Maps 'len' bytes at 'iova' from 'fd' at 'fd_off' (all multiples of 4096 unless fd is -1). 'fd' is not consumed:
- * the caller closes its own. fd -1: the range exists, but only the peer can reach it (messages); every access by
+ * the caller closes its own (one duplicate is kept for each file). fd -1: the range exists, but only the peer can reach it (messages); every access by
  * fetch or store fails with -ENOTSUP. 'prot' is a set of enum ob_gmem_prot; a range without OB_GMEM_WRITE is mapped
  * read-only. Context: control.
  * Returns 0; -EINVAL bad alignment, zero or wrapping length, no prot; -EEXIST overlaps a range; -ENOSPC too many
@@ -90,7 +90,7 @@ void ob_gmem_heal(struct ob_gmem *gm);
  * Control registers it; each published map carries its current address, also where the stretch is made of several
  * ranges (vIOMMU: one range a page), which are then mapped side by side. Context: control.
  * Returns the window's index, or -EINVAL (length 0, wrap, no prot), -ENOSPC, -ENOMEM. A stretch that is not mapped
- * yet is legal: the window has no address until it is. A stretch over scattered pieces of huge pages has none. */
+ * yet is legal: the window has no address until it is. A stretch over scattered pieces of huge pages, or of ob_gmem_add_hva memory, has none. */
 int ob_gmem_window_add(struct ob_gmem *gm, ob_iova_t iova, uint32_t len, unsigned prot);
 void ob_gmem_window_del(struct ob_gmem *gm, int idx);
 

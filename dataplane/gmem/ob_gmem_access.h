@@ -41,7 +41,12 @@ extern _Thread_local uint32_t ob_gmem_hint;
 #ifdef OB_GMEM_FAKE
 void ob_gmem_fake_fetched(const void *hva, size_t len);
 void ob_gmem_fake_stored(const void *hva, size_t len);
+/* A place between two stores to memory that outlives the process. */
+void ob_gmem_fake_crash_point(void);
 #else
+static inline void ob_gmem_fake_crash_point(void)
+{
+}
 static inline void ob_gmem_fake_fetched(const void *hva, size_t len)
 {
 	(void)hva;

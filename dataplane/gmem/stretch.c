@@ -2,8 +2,10 @@
 #include "gmem_priv.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* A slot for a new stretch of 'len' bytes, or -ENOSPC. */
 static int slot_for(struct ob_gmem *gm, uint64_t len)
@@ -28,29 +30,36 @@ static int stretch_map(
 	    .dev = st->st_dev,
 	    .ino = st->st_ino,
 	    .refs = 1,
-	    .is_file = true,
 	    .writable = writable,
 	};
-	int idx = slot_for(gm, len);
+	int idx = slot_for(gm, len), rc;
 	void *p;
 
 	if (idx < 0)
 		return idx;
+	s.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (s.fd < 0)
+		return -errno;
 	p = mmap(NULL, len, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED | MAP_NORESERVE, fd,
 	    (off_t)off);
+	rc = -errno;
 	if (p == MAP_FAILED)
-		return -errno;
+		goto err_close;
 	/* A guest's memory has no business in our core dumps; failure costs disk space only. */
 	(void)madvise(p, len, MADV_DONTDUMP);
 	s.hva = p;
 	s.slot = fault_watch(gm, p, len);
-	if (s.slot == NULL) {
-		munmap(p, len);
-		return -ENOMEM;
-	}
+	rc = -ENOMEM;
+	if (s.slot == NULL)
+		goto err_unmap;
 	gm->stretch[idx] = s;
 	gm->stretch_bytes += len;
 	return idx;
+err_unmap:
+	munmap(p, len);
+err_close:
+	close(s.fd);
+	return rc;
 }
 
 int stretch_get(struct ob_gmem *gm, int fd, uint64_t off, uint64_t len, bool writable)
@@ -68,7 +77,7 @@ int stretch_get(struct ob_gmem *gm, int fd, uint64_t off, uint64_t len, bool wri
 		struct stretch *s = &gm->stretch[i];
 
 		/* The mapping keeps the inode, so its number cannot have been given to another file. */
-		if (s->refs > 0 && s->is_file && s->dev == st.st_dev && s->ino == st.st_ino &&
+		if (s->refs > 0 && s->fd >= 0 && s->dev == st.st_dev && s->ino == st.st_ino &&
 		    s->writable == writable && off >= s->file_off && off - s->file_off <= s->len &&
 		    len <= s->len - (off - s->file_off) && !fault_hit(s->slot)) {
 			s->refs++;
@@ -84,7 +93,7 @@ int stretch_get(struct ob_gmem *gm, int fd, uint64_t off, uint64_t len, bool wri
 
 int stretch_get_hva(struct ob_gmem *gm, void *hva, uint64_t len)
 {
-	struct stretch s = {.hva = hva, .len = len, .refs = 1, .writable = true};
+	struct stretch s = {.hva = hva, .len = len, .refs = 1, .fd = -1, .writable = true};
 	int idx = slot_for(gm, len);
 
 	if (idx < 0)
@@ -104,8 +113,10 @@ void stretch_put(struct ob_gmem *gm, uint32_t idx)
 	if (--s->refs > 0)
 		return;
 	fault_unwatch(s->slot);
-	if (s->is_file)
+	if (s->fd >= 0) {
 		munmap(s->hva, s->len);
+		close(s->fd);
+	}
 	gm->stretch_bytes -= s->len;
 	*s = (struct stretch){0};
 }

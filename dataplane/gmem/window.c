@@ -50,9 +50,8 @@ static bool covered(
 	return false;
 }
 
-/* Maps the pages under [iova, last] side by side. A mapping is duplicated by mremap with an old size of 0, which needs no
- * file descriptor and works for shared mappings only. Returns NULL where the kernel refuses (private memory; huge pages
- * cut up). */
+/* Maps the pages under [iova, last] side by side. Returns NULL where that cannot be: somebody else's memory, or huge pages
+ * cut up. */
 static struct sidemap *place(
     struct ob_gmem *gm, const struct ob_gmem_map *map, uint64_t iova, uint64_t last)
 {
@@ -70,15 +69,19 @@ static struct sidemap *place(
 		goto err_free;
 	for (uint32_t i = range_at_or_after(map, iova); at - first < span; i++) {
 		uint8_t *to = side->hva + (at - first);
+		const struct stretch *s;
+		const uint8_t *from;
 		uint64_t len;
-		uint8_t *from;
 
 		if (i == map->n_ranges || map->range[i].iova > at)
 			goto err_unmap;
+		s = &gm->stretch[map->range[i].stretch];
 		from = overlap(&map->range[i], at, last | (page - 1), &len);
-		if (((uintptr_t)from | len) & (page - 1))
+		if (s->fd < 0 || (((uintptr_t)from | len) & (page - 1)) != 0)
 			goto err_unmap;
-		if (mremap(from, 0, len, MREMAP_MAYMOVE | MREMAP_FIXED, to) != (void *)to)
+		if (mmap(to, len, PROT_READ | (s->writable ? PROT_WRITE : 0),
+			MAP_SHARED | MAP_FIXED | MAP_NORESERVE, s->fd,
+			(off_t)(s->file_off + (uint64_t)(from - s->hva))) != (void *)to)
 			goto err_unmap;
 		at += len;
 	}

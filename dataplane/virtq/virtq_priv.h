@@ -56,6 +56,7 @@ static inline union pos pos_load(const struct ob_virtq_state *st)
 static inline void crash_point(void)
 {
 	atomic_signal_fence(memory_order_seq_cst);
+	ob_gmem_fake_crash_point();
 }
 
 static inline void pos_store(struct ob_virtq_state *st, union pos p)

@@ -16,6 +16,9 @@
 #include "fake_driver.h"
 #include "ob_virtq.h"
 
+#ifndef RIG_BYTES
+#define RIG_BYTES (8u << 20)
+#endif
 #define MAX_CHAINS 256
 #define MAX_SEGS   1024
 
@@ -43,11 +46,18 @@ static inline void rig_up(struct rig *t, const struct fake_ring_conf *rc)
 	struct ob_gmem_conf gc = {.name = "rig"};
 
 	memset(t, 0, sizeof(*t));
-	assert_int_equal(fake_guest_init(&t->g, 8 << 20, 0x40000000), 0);
+	assert_int_equal(fake_guest_init(&t->g, RIG_BYTES, 0x40000000), 0);
 	assert_int_equal(ob_gmem_create(&gc, &t->gm), 0);
+#ifdef OB_GMEM_FAKE
+	/* The double watches one address range: the device sees the guest's memory where the guest does. */
+	assert_int_equal(ob_gmem_add_hva(t->gm, (ob_iova_t){t->g.iova}, t->g.len,
+			     OB_GMEM_READ | OB_GMEM_WRITE, t->g.mem),
+	    0);
+#else
 	assert_int_equal(ob_gmem_add(t->gm, (ob_iova_t){t->g.iova}, t->g.len,
 			     OB_GMEM_READ | OB_GMEM_WRITE, t->g.fd, 0),
 	    0);
+#endif
 	assert_int_equal(fake_ring_init(&t->r, &t->g, rc), 0);
 	t->buf = fake_guest_alloc(&t->g, 65536, 4096);
 	rig_state(t);

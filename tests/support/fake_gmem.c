@@ -14,8 +14,8 @@ static uint8_t *saved; /* the guest's byte before the scribble */
 static bool *scribbled;
 static bool scribbling;
 static uint64_t n_fetched, n_stored;
-static void (*store_cb)(void *ctx, size_t off, size_t len);
-static void *store_ctx;
+static void (*step_cb)(void *ctx);
+static void *step_ctx;
 
 void fake_gmem_watch(void *mem, size_t len)
 {
@@ -26,7 +26,7 @@ void fake_gmem_watch(void *mem, size_t len)
 	saved = NULL;
 	scribbled = NULL;
 	scribbling = false;
-	store_cb = NULL;
+	step_cb = NULL;
 	area = mem;
 	area_len = len;
 	n_fetched = n_stored = 0;
@@ -82,10 +82,10 @@ uint64_t fake_gmem_bytes_stored(void)
 	return n_stored;
 }
 
-void fake_gmem_on_store(void (*cb)(void *ctx, size_t off, size_t len), void *ctx)
+void fake_gmem_on_step(void (*cb)(void *ctx), void *ctx)
 {
-	store_cb = cb;
-	store_ctx = ctx;
+	step_cb = cb;
+	step_ctx = ctx;
 }
 
 static bool watched(const void *hva, size_t len, size_t *off)
@@ -108,7 +108,8 @@ void ob_gmem_fake_fetched(const void *hva, size_t len)
 		if (!scribbled[i])
 			saved[i] = area[i];
 		scribbled[i] = true;
-		area[i] = (uint8_t)(area[i] ^ (0x5b + i * 37) ^ (n_fetched << 1) ^ 1);
+		/* Never a xor with 0: each byte does change. */
+		area[i] ^= (uint8_t)((0x5b + i * 37) ^ (n_fetched << 1)) | 1;
 	}
 }
 
@@ -121,6 +122,11 @@ void ob_gmem_fake_stored(const void *hva, size_t len)
 	n_stored += len;
 	for (size_t i = off; i < off + len; i++)
 		scribbled[i] = false;
-	if (store_cb != NULL)
-		store_cb(store_ctx, off, len);
+	ob_gmem_fake_crash_point();
+}
+
+void ob_gmem_fake_crash_point(void)
+{
+	if (step_cb != NULL)
+		step_cb(step_ctx);
 }

@@ -34,5 +34,6 @@ unsigned fake_gmem_most_fetched(size_t off, size_t len);
 uint64_t fake_gmem_bytes_fetched(void);
 uint64_t fake_gmem_bytes_stored(void);
 
-/* Called by ob_gmem after each store of 'len' bytes at 'off' (for crash tests: copy the world here). NULL: none. */
-void fake_gmem_on_store(void (*cb)(void *ctx, size_t off, size_t len), void *ctx);
+/* Calls 'cb' after each store into the area, and between stores to the arena where the code under test says so: for
+ * tests that end the owner there (copy the world and let a successor continue). NULL: none. */
+void fake_gmem_on_step(void (*cb)(void *ctx), void *ctx);
