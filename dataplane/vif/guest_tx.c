@@ -92,6 +92,15 @@ static enum ob_drop stock_reserve(
 	return OB_N_DROPS;
 }
 
+static void stock_settle(struct vif_queue *q, struct vif_stock *st)
+{
+	rte_pktmbuf_free_bulk(st->done, st->n_done);
+	vif_count(&q->counters->n_pkts, st->n_pkts);
+	vif_count(&q->counters->n_bytes, st->n_bytes);
+	vif_count(&q->counters->n_gso, st->n_gso);
+	vif_count(&q->counters->n_bursts, 1);
+}
+
 /* ---- writing ---- */
 
 struct writer {
@@ -172,7 +181,7 @@ static int write_packet(struct vif_queue *q, struct vif_stock *st, struct rte_mb
 }
 
 /* One frame that the guest takes as it is. Consumes it. */
-static bool put_one(
+static void put_one(
     struct ob_worker *w, struct vif_queue *q, struct rte_mbuf *m, const struct ob_meta *meta)
 {
 	struct vif_stock *st = &q->vw->stock;
@@ -193,13 +202,16 @@ static bool put_one(
 		else
 			vif_count(&q->counters->n_errors, 1);
 		ob_drop(w, why, q->vif_idx, m);
-		return false;
+		return;
 	}
 	st->first += n_bufs;
-	vif_count(&q->counters->n_pkts, 1);
-	vif_count(&q->counters->n_bytes, bytes);
-	rte_pktmbuf_free(m);
-	return true;
+	st->n_pkts++;
+	st->n_bytes += bytes;
+	if (st->n_done == OB_BURST_MAX) {
+		rte_pktmbuf_free_bulk(st->done, st->n_done);
+		st->n_done = 0;
+	}
+	st->done[st->n_done++] = m;
 }
 
 static void put_segmented(
@@ -225,7 +237,7 @@ static inline void deliver_one(
 			put_segmented(w, q, m, meta);
 			return;
 		}
-		vif_count(&q->counters->n_gso, 1);
+		q->vw->stock.n_gso++;
 	} else if ((meta->flags & OB_PKT_L4_CSUM_PARTIAL) && !(q->flags & VIF_Q_CSUM) &&
 		   ob_pkt_complete_csum(m, meta) != 0) {
 		ob_drop(w, OB_DROP_MALFORMED_L4, q->vif_idx, m);
@@ -254,7 +266,8 @@ void vif_deliver(struct ob_worker *w, struct vif_queue *q)
 	if (rc == 0 && n > 1 && (q->flags & (VIF_Q_TSO4 | VIF_Q_TSO6)))
 		n = b->n = (uint16_t)vif_gro(
 		    b->pkt, b->meta, n, (q->flags & VIF_Q_TSO4) != 0, (q->flags & VIF_Q_TSO6) != 0);
-	st->first = st->n = st->n_segs = 0;
+	st->first = st->n = st->n_segs = st->n_done = 0;
+	st->n_pkts = st->n_bytes = st->n_gso = 0;
 	if (rc == 0)
 		rc = stock_refill(q, st, n);
 	if (rc < 0) {
@@ -266,7 +279,7 @@ void vif_deliver(struct ob_worker *w, struct vif_queue *q)
 	for (unsigned i = 0; i < n; i++)
 		deliver_one(w, q, b->pkt[i], &b->meta[i]);
 	b->n = 0;
-	vif_count(&q->counters->n_bursts, 1);
+	stock_settle(q, st);
 	if (ob_virtq_broken(q->vq)) {
 		vif_queue_broke(q);
 		return;

@@ -59,9 +59,12 @@ struct vif_queue {
 	bool reported; /* that it is broken */
 };
 
-/* Receive buffers popped and not yet pushed. [0, first): filled, [first, n): free. */
+/* What one delivery works with. Receive buffers popped and not yet pushed: [0, first) filled, [first, n) free; packets that went
+ * out and wait to be freed together; counts, written once. */
 struct vif_stock {
-	unsigned first, n, n_segs;
+	unsigned first, n, n_segs, n_done;
+	uint64_t n_pkts, n_bytes, n_gso;
+	struct rte_mbuf *done[OB_BURST_MAX];
 	struct ob_virtq_chain chain[VIF_STOCK];
 	uint32_t written[VIF_STOCK];
 	struct ob_virtq_seg seg[VIF_SEGS];
