@@ -212,19 +212,17 @@ int ob_gmem_add_hva(struct ob_gmem *gm, ob_iova_t iova, uint64_t len, unsigned p
 	return rc;
 }
 
-int ob_gmem_del(struct ob_gmem *gm, ob_iova_t iova, uint64_t len)
+/* Deletes the ranges in [first, last]. */
+static int del_span(struct ob_gmem *gm, uint64_t first, uint64_t last)
 {
 	struct ob_gmem_map *old = current(gm), *m;
-	uint64_t last = iova.v + (len - 1);
 	uint32_t from, to;
 
-	if (len == 0 || last < iova.v)
-		return -EINVAL;
-	from = range_at_or_after(old, iova.v);
+	from = range_at_or_after(old, first);
 	for (to = from; to < old->n_ranges && old->range[to].iova <= last; to++) {
 		const struct ob_gmem_range *r = &old->range[to];
 
-		if (r->iova < iova.v || r->iova + (r->len - 1) > last)
+		if (r->iova < first || r->iova + (r->len - 1) > last)
 			return -EINVAL;
 	}
 	if (from == to)
@@ -234,7 +232,7 @@ int ob_gmem_del(struct ob_gmem *gm, ob_iova_t iova, uint64_t len)
 		return -ENOMEM;
 	memcpy(&m->range[0], &old->range[0], from * sizeof(m->range[0]));
 	memcpy(&m->range[from], &old->range[to], (old->n_ranges - to) * sizeof(m->range[0]));
-	publish(gm, m, iova.v, last);
+	publish(gm, m, first, last);
 	/* The old map is needed once more, to know what to unmap after its readers are gone. */
 	gm->dead_maps = old->dead_next;
 	reap(gm);
@@ -242,6 +240,18 @@ int ob_gmem_del(struct ob_gmem *gm, ob_iova_t iova, uint64_t len)
 		put_range(gm, &old->range[i]);
 	free(old);
 	return (int)(to - from);
+}
+
+int ob_gmem_del(struct ob_gmem *gm, ob_iova_t iova, uint64_t len)
+{
+	uint64_t last = iova.v + (len - 1);
+
+	return len == 0 || last < iova.v ? -EINVAL : del_span(gm, iova.v, last);
+}
+
+int ob_gmem_del_all(struct ob_gmem *gm)
+{
+	return del_span(gm, 0, UINT64_MAX);
 }
 
 void ob_gmem_usage(const struct ob_gmem *gm, uint32_t *n_ranges, uint64_t *n_bytes)

@@ -202,6 +202,20 @@ static void copy_across_the_end_of_the_address_space_is_efault(void **state)
 	assert_int_equal(ob_gmem_del(f->gm, at(-PAGE), PAGE), 1);
 }
 
+static void del_all_takes_the_last_page_of_the_address_space(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t n;
+	uint64_t bytes;
+
+	assert_int_equal(ob_gmem_del_all(f->gm), 0);
+	assert_int_equal(ob_gmem_add(f->gm, at(0), PAGE, RW, f->fd, 0), 0);
+	assert_int_equal(ob_gmem_add(f->gm, at(-PAGE), PAGE, RW, f->fd, PAGE), 0);
+	assert_int_equal(ob_gmem_del_all(f->gm), 2);
+	ob_gmem_usage(f->gm, &n, &bytes);
+	assert_int_equal(n, 0);
+}
+
 static void iov_merges_neighbours(void **state)
 {
 	struct fixture *f = *state;
@@ -509,6 +523,7 @@ int main(void)
 	    T(copies_cross_ranges),
 	    T(firewall_refuses_and_counts),
 	    T(copy_across_the_end_of_the_address_space_is_efault),
+	    T(del_all_takes_the_last_page_of_the_address_space),
 	    T(iov_merges_neighbours),
 	    T(del_takes_whole_ranges_only),
 	    T(a_thousand_ranges_of_one_file_cost_one_mapping),

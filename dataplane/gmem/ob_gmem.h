@@ -72,6 +72,10 @@ int ob_gmem_add_hva(struct ob_gmem *gm, ob_iova_t iova, uint64_t len, unsigned p
  * Returns the number of ranges deleted (0: none was there), -EINVAL straddle, wrap or length 0, -ENOMEM. */
 int ob_gmem_del(struct ob_gmem *gm, ob_iova_t iova, uint64_t len);
 
+/* Deletes every range, also one that ends with the address space, which no 'len' of ob_gmem_del reaches together with
+ * address 0. Context: control. Returns the number of ranges deleted, -ENOMEM. */
+int ob_gmem_del_all(struct ob_gmem *gm);
+
 /* Number of ranges and bytes that the function can reach now. Context: control. */
 void ob_gmem_usage(const struct ob_gmem *gm, uint32_t *n_ranges, uint64_t *n_bytes);
 
