@@ -124,8 +124,8 @@ uint16_t ob_vfu_command(const struct ob_vfu *v);
  * backend without share=on passes descriptors that show none of the guest's writes: the device would hang silently. Choose a
  * stretch that the driver has just written (a queue's descriptors) and that rests; a difference counts only when a second look
  * confirms it. Then a warning says what to change, stats.not_shared is set and cb(ctx, false) is called; cb(ctx, true) if the bytes
- * agree. No call if the peer goes away first. 'cb' may be NULL. Context: main.
- * Returns 0 (asked); -ENOTCONN; -EBUSY a check runs; -EINVAL len is 0, over 4096 or over what the peer takes; or as ob_gmem_fetch. */
+ * agree. No call if the peer goes away first or cannot tell. 'cb' may be NULL. Context: main.
+ * Returns 0 (asked); -ENOTCONN; -EPERM the function is no bus master, the peer would refuse; -EBUSY a check runs; -EINVAL len is 0, over 4096 or over what the peer takes; or as ob_gmem_fetch. */
 typedef void (*ob_vfu_shared_cb)(void *ctx, bool shared);
 int ob_vfu_check_shared(
     struct ob_vfu *v, ob_iova_t iova, uint32_t len, ob_vfu_shared_cb cb, void *ctx);

@@ -217,6 +217,10 @@ int vfu_conn_open(struct ob_vfu *v, int fd)
 	struct ucred cred = {.pid = 0};
 	socklen_t len = sizeof(cred);
 
+	/* Nothing of the last peer's memory is there for the next one, even if it could not be given back at the time. */
+	if (v->leftover && ob_gmem_del_all(v->conf.gm) < 0)
+		return -ENOMEM;
+	v->leftover = false;
 	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
 		return -errno;
 	c->rd = event_new(v->conf.base, fd, EV_READ | EV_PERSIST, on_readable, v);
@@ -264,7 +268,7 @@ void vfu_conn_close(struct ob_vfu *v, const char *why)
 	v->dma_dirty = false;
 	vfu_reset(v);
 	vfu_irq_drop(v);
-	(void)ob_gmem_del(v->conf.gm, (ob_iova_t){0}, UINT64_MAX);
+	v->leftover = ob_gmem_del_all(v->conf.gm) < 0;
 	v->stats.connected = false;
 	v->stats.peer_pid = 0;
 	c->dead = NULL;

@@ -62,7 +62,7 @@ int vfu_on_dma_unmap(struct ob_vfu *v, struct vfu_msg *msg, struct vfu_reply *re
 	if (m.flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP)
 		return -ENOTSUP;
 	if (m.flags == VFIO_DMA_UNMAP_FLAG_ALL && m.iova == 0 && m.size == 0)
-		n = ob_gmem_del(v->conf.gm, (ob_iova_t){0}, UINT64_MAX);
+		n = ob_gmem_del_all(v->conf.gm);
 	else if (m.flags == 0 && m.size != 0 && msg->len == sizeof(m))
 		n = ob_gmem_del(v->conf.gm, (ob_iova_t){m.iova}, m.size);
 	else
@@ -106,6 +106,9 @@ int ob_vfu_check_shared(
 
 	if (v->conn.fd < 0 || !v->conn.ready || v->conn.dead != NULL)
 		return -ENOTCONN;
+	/* QEMU answers as the bus would. */
+	if (!(ob_vfu_command(v) & PCI_COMMAND_MASTER))
+		return -EPERM;
 	if (v->check.busy)
 		return -EBUSY;
 	if (len == 0 || len > sizeof(probe) || len > v->conn.peer_max_xfer)
@@ -145,6 +148,9 @@ void vfu_on_dma_read_reply(struct ob_vfu *v, const struct vfu_msg *msg)
 		return;
 	}
 	if (msg->hdr.flags & VFU_F_ERROR) {
+		VFU_LOG_PEER(DEBUG, v,
+		    "the peer does not tell whether its memory is shared: errno %u",
+		    msg->hdr.error);
 		v->check.busy = false;
 		return;
 	}

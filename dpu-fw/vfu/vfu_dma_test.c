@@ -108,11 +108,33 @@ static void unmap_refuses_what_it_must(void **state)
 	fix_close(&f);
 }
 
+static void last_page_of_the_address_space_goes_with_the_peer(void **state)
+{
+	struct fix f;
+
+	(void)state;
+	fix_open(&f);
+	assert_int_equal(vfu_client_map(&f.c, 0, 4096, RW, -1, 0), 0);
+	assert_int_equal(vfu_client_map(&f.c, UINT64_MAX - 4095, 4096, RW, -1, 0), 0);
+	assert_int_equal(vfu_client_unmap(&f.c, 0, 0, VFIO_DMA_UNMAP_FLAG_ALL), 0);
+	assert_int_equal(fix_ranges(&f), 0);
+	assert_int_equal(vfu_client_map(&f.c, UINT64_MAX - 4095, 4096, RW, -1, 0), 0);
+	vfu_client_close(&f.c);
+	fix_settle(&f);
+	assert_int_equal(fix_ranges(&f), 0);
+	fix_close(&f);
+}
+
 /* ---- is the guest's memory shared? ---- */
 
 static int check_shared(struct fix *f, uint64_t iova, uint32_t len)
 {
 	return ob_vfu_check_shared(f->v, (ob_iova_t){iova}, len, fix_shared, f);
+}
+
+static void master(struct fix *f)
+{
+	assert_int_equal(vfu_client_cfg_set16(&f->c, PCI_COMMAND, PCI_COMMAND_MASTER), 0);
 }
 
 static void shared_memory_is_found_shared(void **state)
@@ -124,9 +146,11 @@ static void shared_memory_is_found_shared(void **state)
 	fix_open(&f);
 	assert_int_equal(vfu_client_share(&f.c, 0, 8192, RW, &hva), 0);
 	memset(hva + 64, 0x5a, 256);
+	assert_int_equal(check_shared(&f, 64, 256), -EPERM);
+	master(&f);
 	assert_int_equal(check_shared(&f, 64, 256), 0);
 	assert_int_equal(check_shared(&f, 64, 256), -EBUSY);
-	assert_int_equal(vfu_client_reset(&f.c), 0);
+	assert_int_equal(vfu_client_cfg8(&f.c, 0), 0xf4);
 	fix_settle(&f);
 	assert_int_equal(f.shared, 1);
 	assert_int_equal(f.c.n_dma_reads, 1);
@@ -143,10 +167,11 @@ static void private_memory_is_found_on_second_look(void **state)
 	fix_open(&f);
 	assert_int_equal(vfu_client_share(&f.c, 0, 8192, RW, &hva), 0);
 	memset(view + 64, 0x5a, 256);
+	master(&f);
 	f.c.mem[0].view = view;
 	assert_int_equal(check_shared(&f, 64, 256), 0);
 	for (unsigned i = 0; i < 3; i++)
-		assert_int_equal(vfu_client_reset(&f.c), 0);
+		assert_int_equal(vfu_client_cfg8(&f.c, 0), 0xf4);
 	assert_int_equal(f.c.n_dma_reads, 2);
 	assert_int_equal(f.shared, 0);
 	assert_true(fix_stats(&f).not_shared);
@@ -155,7 +180,7 @@ static void private_memory_is_found_on_second_look(void **state)
 	assert_int_equal(check_shared(&f, 64, 256), 0);
 	f.c.mem[0].view = hva;
 	for (unsigned i = 0; i < 3; i++)
-		assert_int_equal(vfu_client_reset(&f.c), 0);
+		assert_int_equal(vfu_client_cfg8(&f.c, 0), 0xf4);
 	assert_int_equal(f.shared, 1);
 	free(view);
 	fix_close(&f);
@@ -179,6 +204,7 @@ static void check_shared_errors(void **state)
 	assert_int_equal(
 	    vfu_client_version(&f.c, "{\"capabilities\":{\"max_data_xfer_size\":100}}"), 0);
 	assert_int_equal(vfu_client_share(&f.c, 0, 8192, RW, &hva), 0);
+	master(&f);
 	assert_int_equal(check_shared(&f, 0, 101), -EINVAL);
 	assert_int_equal(check_shared(&f, 0, 0), -EINVAL);
 	assert_int_equal(check_shared(&f, 0, 5000), -EINVAL);
@@ -186,7 +212,7 @@ static void check_shared_errors(void **state)
 	/* The client refuses: no verdict, and another check may start. */
 	f.c.mem[0].size = 0;
 	assert_int_equal(check_shared(&f, 0, 64), 0);
-	assert_int_equal(vfu_client_reset(&f.c), 0);
+	assert_int_equal(vfu_client_cfg8(&f.c, 0), 0xf4);
 	fix_settle(&f);
 	assert_int_equal(f.shared, -1);
 	f.c.mem[0].size = 8192;
@@ -206,6 +232,7 @@ int main(void)
 	    cmocka_unit_test(prot_and_missing_fd_are_kept),
 	    cmocka_unit_test(unmap_is_answered_after_readers_left),
 	    cmocka_unit_test(unmap_refuses_what_it_must),
+	    cmocka_unit_test(last_page_of_the_address_space_goes_with_the_peer),
 	    cmocka_unit_test(shared_memory_is_found_shared),
 	    cmocka_unit_test(private_memory_is_found_on_second_look),
 	    cmocka_unit_test(check_shared_errors),

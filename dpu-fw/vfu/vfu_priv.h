@@ -91,6 +91,7 @@ struct ob_vfu {
 	struct vfu_shared_check check;
 	struct ob_vfu_stats stats;
 	bool was_connected; /* capabilities are frozen */
+	bool leftover;	    /* gmem could not be emptied at the last disconnect */
 	bool dma_dirty;	    /* ops->dma_changed is due at the end of this turn */
 	struct timespec log_at;
 	unsigned log_tokens;

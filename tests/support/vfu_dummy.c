@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A PCI function that does nothing but answer: memory behind BAR 0, an interrupt when 0x100 is written. For trying the
- * vfio-user server against a client without the rest of the card: vfu_dummy SOCKET [--debug]. */
+/* A PCI function that does nothing but answer: memory behind BAR 0, an interrupt when 0x100 is written, a look whether the
+ * guest's memory is shared when it becomes bus master. For trying the vfio-user server against a client without the rest
+ * of the card: vfu_dummy SOCKET [--debug]. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <event2/event.h>
+#include <linux/pci_regs.h>
 #include <rte_log.h>
 
 #include "ob_gmem.h"
@@ -49,6 +51,22 @@ static void dummy_reset(void *ctx)
 	memset(d->bar, 0, sizeof(d->bar));
 }
 
+static void dummy_shared(void *ctx, bool shared)
+{
+	(void)ctx;
+	printf("guest memory is %s\n", shared ? "shared" : "NOT shared");
+	fflush(stdout);
+}
+
+/* The BIOS data area is never all zero, and its first bytes rest. */
+static void dummy_command(void *ctx, uint16_t command)
+{
+	struct dummy *d = ctx;
+
+	if (command & PCI_COMMAND_MASTER)
+		(void)ob_vfu_check_shared(d->v, (ob_iova_t){0x400}, 0x60, dummy_shared, d);
+}
+
 static void dummy_dma_changed(void *ctx)
 {
 	struct dummy *d = ctx;
@@ -73,6 +91,7 @@ static const struct ob_vfu_ops dummy_ops = {
     .bar_read = dummy_read,
     .bar_write = dummy_write,
     .reset = dummy_reset,
+    .command = dummy_command,
     .dma_changed = dummy_dma_changed,
     .connected = dummy_connected,
 };
