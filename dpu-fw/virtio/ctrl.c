@@ -359,6 +359,6 @@ void vnet_ctrl_defaults(struct ob_vnet *vn)
 	struct ob_vif_steering s = {.n_pairs = 1};
 
 	memcpy(f.mac, vn->st->mac, sizeof(f.mac));
-	if (set_filter(vn, &f) != 0 || set_steering(vn, &s) != 0)
+	if ((set_filter(vn, &f) != 0 || set_steering(vn, &s) != 0) && vnet_may_log(vn))
 		vnet_log(ERR, vn, "no memory for its receive filter");
 }

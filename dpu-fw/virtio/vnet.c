@@ -13,19 +13,20 @@
 
 RTE_LOG_REGISTER(vnet_logtype, ob.virtio, INFO);
 
-#define MTU_MIN 68
-#define MTU_MAX 9216
+#define LOG_BURST 10
+#define MTU_MIN	  68
+#define MTU_MAX	  9216
 
 bool vnet_may_log(struct ob_vnet *vn)
 {
 	struct timespec ts;
-	uint64_t now_ns;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	now_ns = (uint64_t)ts.tv_sec * UINT64_C(1000000000) + (uint64_t)ts.tv_nsec;
-	if (vn->logged_ns != 0 && now_ns - vn->logged_ns < UINT64_C(1000000000))
+	if (ts.tv_sec - vn->log_s >= LOG_BURST)
+		vn->log_s = ts.tv_sec - LOG_BURST;
+	if (vn->log_s >= ts.tv_sec)
 		return false;
-	vn->logged_ns = now_ns;
+	vn->log_s++;
 	return true;
 }
 
@@ -270,7 +271,7 @@ void ob_vnet_set_status(struct ob_vnet *vn, uint8_t status)
 	if (!st->features_ok)
 		status &= (uint8_t)~VIRTIO_CONFIG_S_DRIVER_OK;
 	st->status = status;
-	if ((status & ~was) & VIRTIO_CONFIG_S_DRIVER_OK)
+	if (((status & ~was) & VIRTIO_CONFIG_S_DRIVER_OK) && vnet_may_log(vn))
 		vnet_log(INFO, vn, "driver is up, features %#jx", (uintmax_t)st->negotiated);
 	ob_vnet_update(vn);
 }

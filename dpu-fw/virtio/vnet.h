@@ -2,6 +2,8 @@
 /* Inside of dpu-fw/virtio: the state of one virtio-net function. */
 #pragma once
 
+#include <time.h>
+
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 
@@ -65,7 +67,7 @@ struct ob_vnet {
 	uint8_t running[OB_VNET_MAX_QUEUES]; /* enum vnet_role */
 	bool broken[OB_VNET_MAX_QUEUES];
 	uint64_t n_resets, n_needs_reset, n_kicks, n_bad_kicks, n_ctrl, n_ctrl_err;
-	uint64_t logged_ns;
+	time_t log_s; /* lines logged count as seconds passed */
 };
 
 enum vnet_role { VNET_Q_NONE, VNET_Q_DATA, VNET_Q_CTRL };
@@ -73,7 +75,7 @@ enum vnet_role { VNET_Q_NONE, VNET_Q_DATA, VNET_Q_CTRL };
 extern int vnet_logtype;
 #define vnet_log(level, vn, fmt, ...) \
 	rte_log(RTE_LOG_##level, (uint32_t)vnet_logtype, "%s: " fmt "\n", (vn)->name, ##__VA_ARGS__)
-/* True at most once a second and function: for what a guest can trigger. */
+/* True once a second and function, with a burst of ten: for what a guest can trigger. */
 bool vnet_may_log(struct ob_vnet *vn);
 
 static inline bool vnet_has(const struct ob_vnet *vn, unsigned bit)
