@@ -11,7 +11,7 @@ from .reach import between_cards
 COMMON_CFG, NOTIFY_CFG = 1, 2
 GUEST_FEATURE_SELECT, GUEST_FEATURE, STATUS, QUEUE_SELECT, QUEUE_SIZE, QUEUE_ENABLE = 0x08, 0x0C, 0x14, 0x16, 0x18, 0x1C
 QUEUE_DESC, QUEUE_DRIVER, QUEUE_DEVICE, COMMON_LEN = 0x20, 0x28, 0x30, 0x38
-ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK = 1, 2, 4, 8
+ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET = 1, 2, 4, 8, 0x40
 VERSION_1_WORD = (1, 1)  # feature word 1, bit 0
 
 # Ring addresses that no honest driver gives: far outside memory, wrapping, misaligned, firmware, the device's own registers.
@@ -46,8 +46,11 @@ class Registers:
         self.guest.run("\n".join(self.script), timeout=120)
         self.script = []
 
-    def start_queue(self, queue, addr):
-        """As a driver would, but with a ring of our choosing."""
+    def status(self):
+        return int(self.guest.run(f"devmem {self.at[COMMON_CFG] + STATUS:#x} 8"), 16)
+
+    def start_queue(self, queue, avail, used):
+        """As a driver would, but with a ring of our choosing; 'avail' is also where the descriptors are."""
         self.write(STATUS, 0, 1)
         for status in (ACKNOWLEDGE, ACKNOWLEDGE | DRIVER):
             self.write(STATUS, status, 1)
@@ -55,7 +58,7 @@ class Registers:
         self.write(GUEST_FEATURE, VERSION_1_WORD[1], 4)
         self.write(STATUS, ACKNOWLEDGE | DRIVER | FEATURES_OK, 1)
         self.write(QUEUE_SELECT, queue, 2)
-        for register in (QUEUE_DESC, QUEUE_DRIVER, QUEUE_DEVICE):
+        for register, addr in ((QUEUE_DESC, avail), (QUEUE_DRIVER, avail), (QUEUE_DEVICE, used)):
             self.write64(register, addr)
         self.write(QUEUE_ENABLE, 1, 2)
         self.write(STATUS, ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK, 1)
@@ -74,8 +77,17 @@ def hostile_guest(world):
     registers = Registers(g4, pci)
     for addr in EVIL:
         for queue in (0, 1):
-            registers.start_queue(queue, addr)
+            registers.start_queue(queue, addr, addr)
         registers.run()
+    # Rings in the guest's own memory, full of what is no ring: the kernel's code. What the card writes back goes to the first pages, which Linux
+    # leaves unused.
+    code = g4.run("grep 'Kernel code' /proc/iomem").split()[0].split("-")
+    first, last = (int(addr, 16) for addr in code)
+    stopped = 0
+    for i in range(8):
+        registers.start_queue(i % 2, first + (last - first) // 8 * i & ~0xFFF, 0x4000)
+        registers.run()
+        stopped += registers.status() & NEEDS_RESET != 0
     dice = random.Random(2)  # the same run each time
     for _ in range(150):
         registers.write(dice.randrange(0, COMMON_LEN // 4) * 4, dice.getrandbits(32), 4)
@@ -83,6 +95,7 @@ def hostile_guest(world):
     faults = card.show("function", "show", "g4-green")["faults"] - before
     for family in (4, 6):
         between_cards(world, topo.RED, family)
+    need(stopped > 0, "the driver was never told that its device needs a reset")
     need(faults > 0, "the card counted no fault of the hostile function")
     # The function itself is whole again for an honest driver.
     g4.run(f"echo 0 > /sys/bus/pci/devices/{pci}/enable; echo {pci} > /sys/bus/pci/drivers/virtio-pci/bind", timeout=30)
