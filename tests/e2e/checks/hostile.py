@@ -72,7 +72,7 @@ def hostile_guest(world):
     pci = g4.run("basename $(readlink -f /sys/class/net/green/device/..)").strip()
     g4.run(f"echo {pci} > /sys/bus/pci/drivers/virtio-pci/unbind", timeout=30)
     # The driver's unbind turned the function off: memory space and bus mastering back on.
-    g4.run(f"echo 1 > /sys/bus/pci/devices/{pci}/enable; setpci -s {pci} COMMAND=6 2>/dev/null || "
+    g4.run(f"echo 1 > /sys/bus/pci/devices/{pci}/enable; "
            f"printf '\\006' | dd of=/sys/bus/pci/devices/{pci}/config bs=1 seek=4 conv=notrunc 2>/dev/null")
     registers = Registers(g4, pci)
     for addr in EVIL:
