@@ -14,6 +14,10 @@ static uint8_t *saved; /* the guest's byte before the scribble */
 static bool *scribbled;
 static bool scribbling;
 static uint64_t n_fetched, n_stored;
+static size_t touched_lo = SIZE_MAX,
+	      touched_hi; /* all that was fetched since the last recount lies between, */
+static size_t dirty_lo = SIZE_MAX,
+	      dirty_hi; /* and all that was scribbled over since the last restore */
 static void (*step_cb)(void *ctx);
 static void *step_ctx;
 
@@ -30,6 +34,8 @@ void fake_gmem_watch(void *mem, size_t len)
 	area = mem;
 	area_len = len;
 	n_fetched = n_stored = 0;
+	touched_lo = dirty_lo = SIZE_MAX;
+	touched_hi = dirty_hi = 0;
 	if (len == 0)
 		return;
 	count = calloc(len, sizeof(*count));
@@ -45,17 +51,22 @@ void fake_gmem_scribble(bool on)
 
 void fake_gmem_restore(void)
 {
-	for (size_t i = 0; i < area_len; i++) {
+	for (size_t i = dirty_lo; i < dirty_hi; i++) {
 		if (scribbled[i])
 			area[i] = saved[i];
 		scribbled[i] = false;
 	}
+	dirty_lo = SIZE_MAX;
+	dirty_hi = 0;
 }
 
 void fake_gmem_recount(void)
 {
-	memset(count, 0, area_len * sizeof(*count));
+	if (touched_lo < touched_hi)
+		memset(&count[touched_lo], 0, (touched_hi - touched_lo) * sizeof(*count));
 	n_fetched = n_stored = 0;
+	touched_lo = SIZE_MAX;
+	touched_hi = 0;
 }
 
 unsigned fake_gmem_fetched(size_t off)
@@ -67,7 +78,7 @@ unsigned fake_gmem_most_fetched(size_t off, size_t len)
 {
 	unsigned most = 0;
 
-	for (size_t i = off; i < off + len; i++)
+	for (size_t i = off > touched_lo ? off : touched_lo; i < off + len && i < touched_hi; i++)
 		most = count[i] > most ? count[i] : most;
 	return most;
 }
@@ -101,6 +112,12 @@ void ob_gmem_fake_fetched(const void *hva, size_t len)
 	if (!watched(hva, len, &off))
 		return;
 	n_fetched += len;
+	touched_lo = off < touched_lo ? off : touched_lo;
+	touched_hi = off + len > touched_hi ? off + len : touched_hi;
+	if (scribbling) {
+		dirty_lo = off < dirty_lo ? off : dirty_lo;
+		dirty_hi = off + len > dirty_hi ? off + len : dirty_hi;
+	}
 	for (size_t i = off; i < off + len; i++) {
 		count[i]++;
 		if (!scribbling)
