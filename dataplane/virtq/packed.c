@@ -14,12 +14,12 @@ struct place {
 	uint8_t wrap;
 };
 
-static inline struct place step(const struct ob_virtq *vq, struct place at, unsigned n)
+static inline struct place step(unsigned size, struct place at, unsigned n)
 {
 	unsigned idx = at.idx + n;
 
-	if (idx >= vq->size) {
-		idx -= vq->size;
+	if (idx >= size) {
+		idx -= size;
 		at.wrap ^= 1;
 	}
 	at.idx = (uint16_t)idx;
@@ -102,10 +102,33 @@ static int walk(struct ob_virtq *vq, struct build *b, struct place at, uint64_t 
 			return (int)n;
 		if (n == room)
 			return virtq_break(vq, OB_VIRTQ_BAD_NEXT);
-		at = step(vq, at, 1);
+		at = step(vq->size, at, 1);
 		/* The acquire at the head covers the whole list: its first descriptor is made available last (2.8.5). */
 		word = ob_gmem_ld_le64(slot_at(vq, at.idx) + 8);
 	}
+}
+
+/* As walk, and fills 'c'. Out of line, or the loop over plain chains gets its registers spilled. */
+static __attribute__((noinline)) int chain_long(struct ob_virtq *vq, struct place at, uint64_t word,
+    unsigned room, struct ob_virtq_chain *c, struct ob_virtq_seg *segs, unsigned n_seg,
+    unsigned max_segs)
+{
+	struct build b = {.seg = segs + n_seg, .room = max_segs - n_seg};
+	uint16_t id = 0;
+	int n_slots = walk(vq, &b, at, word, room, &id);
+
+	if (n_slots <= 0)
+		return n_slots;
+	*c = (struct ob_virtq_chain){
+	    .id = id,
+	    .n_slots = (uint16_t)n_slots,
+	    .n_seg = (uint16_t)b.n,
+	    .n_readable = (uint16_t)b.n_readable,
+	    .seg_first = n_seg,
+	    .readable_bytes = (uint32_t)b.readable_bytes,
+	    .writable_bytes = (uint32_t)b.writable_bytes,
+	};
+	return n_slots;
 }
 
 int packed_pop(struct ob_virtq *vq, struct ob_virtq_chain *chains, unsigned max_chains,
@@ -114,46 +137,38 @@ int packed_pop(struct ob_virtq *vq, struct ob_virtq_chain *chains, unsigned max_
 	struct ob_virtq_state *st = vq->state;
 	union pos p = pos_load(st);
 	struct place at = avail_place(p);
-	unsigned room = vq->size - distance(vq, used_place(p), at);
+	unsigned size = vq->size, room = size - distance(vq, used_place(p), at);
+	const uint8_t *ring = vq->desc;
 	unsigned done, n_seg = 0;
+	int n_slots = 1;
 
 	for (done = 0; done < max_chains && room > 0; done++) {
+		const uint8_t *slot = ring + sizeof(struct vring_packed_desc) * at.idx;
 		/* Pairs with the guest's write barrier before the flags, which lie in the same word. */
-		uint64_t word = ob_gmem_ld_le64_acq(slot_at(vq, at.idx) + 8);
-		struct build b = {.seg = segs + n_seg, .room = max_segs - n_seg};
-		uint16_t flags = flags_of(word), id = id_of(word);
-		int n_slots = 1;
+		uint64_t word = ob_gmem_ld_le64_acq(slot + 8);
+		uint16_t flags = flags_of(word);
 
 		if (!is_avail(flags, at.wrap))
 			break;
 		if ((flags & (VRING_DESC_F_NEXT | VRING_DESC_F_INDIRECT)) == 0) {
-			int rc = build_add(vq, &b, ob_gmem_ld_le64(slot_at(vq, at.idx)),
-			    (uint32_t)word, flags & VRING_DESC_F_WRITE);
+			int rc = build_single(vq, &chains[done], id_of(word), segs, n_seg, max_segs,
+			    ob_gmem_ld_le64(slot), (uint32_t)word, flags & VRING_DESC_F_WRITE);
 
-			if (rc != 0)
-				n_slots = rc == NO_ROOM ? 0 : rc;
+			n_slots = rc == 0 ? 1 : rc == NO_ROOM ? 0 : rc;
 		} else {
-			n_slots = walk(vq, &b, at, word, room, &id);
+			n_slots =
+			    chain_long(vq, at, word, room, &chains[done], segs, n_seg, max_segs);
 		}
-		if (n_slots < 0)
-			return n_slots;
-		if (n_slots == 0 && done == 0)
-			return virtq_break(vq, OB_VIRTQ_TOO_LONG);
-		if (n_slots == 0)
+		if (n_slots <= 0)
 			break;
-		chains[done] = (struct ob_virtq_chain){
-		    .id = id,
-		    .n_slots = (uint16_t)n_slots,
-		    .n_seg = (uint16_t)b.n,
-		    .n_readable = (uint16_t)b.n_readable,
-		    .seg_first = n_seg,
-		    .readable_bytes = (uint32_t)b.readable_bytes,
-		    .writable_bytes = (uint32_t)b.writable_bytes,
-		};
-		n_seg += b.n;
+		n_seg += chains[done].n_seg;
 		room -= (unsigned)n_slots;
-		at = step(vq, at, (unsigned)n_slots);
+		at = step(size, at, (unsigned)n_slots);
 	}
+	if (n_slots < 0)
+		return n_slots;
+	if (n_slots == 0 && done == 0)
+		return virtq_break(vq, OB_VIRTQ_TOO_LONG);
 	if (done == 0)
 		return 0;
 	st->inflight = (uint16_t)(st->inflight + done);
@@ -182,21 +197,23 @@ void packed_push(
     struct ob_virtq *vq, const struct ob_virtq_chain *chains, const uint32_t *written, unsigned n)
 {
 	struct place at = {vq->push_idx, vq->push_wrap};
+	struct pending *e = vq->pending + vq->n_pending;
+	unsigned size = vq->size;
+	bool in_order = vq->in_order;
 
-	for (unsigned i = 0; i < n;) {
-		struct pending *e = &vq->pending[vq->n_pending++];
-		unsigned n_slots = chains[i].n_slots, last = i;
+	for (unsigned i = 0; i < n; i++, e++) {
+		unsigned n_slots = chains[i].n_slots;
 
 		/* 2.8.9: one descriptor for a run, at the first one's place, with the last one's id. */
-		if (vq->in_order && chains[i].writable_bytes == 0) {
-			while (last + 1 < n && chains[last + 1].writable_bytes == 0)
-				n_slots += chains[++last].n_slots;
+		if (in_order && chains[i].writable_bytes == 0) {
+			for (; i + 1 < n && chains[i + 1].writable_bytes == 0; i++)
+				n_slots += chains[i + 1].n_slots;
 		}
-		e->word = used_word(chains[last].id, written[last], at.wrap);
+		e->word = used_word(chains[i].id, written[i], at.wrap);
 		e->slot = at.idx;
-		at = step(vq, at, n_slots);
-		i = last + 1;
+		at = step(size, at, n_slots);
 	}
+	vq->n_pending = (uint16_t)(e - vq->pending);
 	vq->push_idx = at.idx;
 	vq->push_wrap = at.wrap;
 }
@@ -227,9 +244,9 @@ static bool wants_interrupt(struct ob_virtq *vq, struct place now, uint16_t old)
 	return vring_need_event(event, now.idx, behind) || !valid;
 }
 
-static inline void word_store(struct ob_virtq *vq, const struct pending *e)
+static inline uint8_t *word_at(uint8_t *ring, const struct pending *e)
 {
-	ob_gmem_st_le64(slot_at(vq, e->slot) + 8, e->word);
+	return ring + sizeof(struct vring_packed_desc) * e->slot + 8;
 }
 
 bool packed_flush(struct ob_virtq *vq)
@@ -237,6 +254,8 @@ bool packed_flush(struct ob_virtq *vq)
 	struct ob_virtq_state *st = vq->state;
 	union pos p = pos_load(st);
 	struct place now = {vq->push_idx, vq->push_wrap};
+	const struct pending *e = vq->pending;
+	uint8_t *ring = vq->desc;
 	uint16_t old = p.signalled_used;
 
 	if (vq->n_pending == 0)
@@ -247,12 +266,12 @@ bool packed_flush(struct ob_virtq *vq)
 	crash_point();
 	/* Last to first: the guest looks at the first only, and a successor that finds some of them written knows that
 	 * those before are still as the guest made them. */
-	for (unsigned i = vq->n_pending - 1; i > 0; i--) {
-		word_store(vq, &vq->pending[i]);
+	for (unsigned i = vq->n_pending - 1u; i > 0; i--) {
+		ob_gmem_st_le64(word_at(ring, &e[i]), e[i].word);
 		crash_point();
 	}
 	/* Pairs with the guest's read barrier behind the flags; makes all the slots above visible too. */
-	ob_gmem_st_le64_rel(slot_at(vq, vq->pending[0].slot) + 8, vq->pending[0].word);
+	ob_gmem_st_le64_rel(word_at(ring, e), e->word);
 	vq->n_pending = 0;
 	p.used_idx = now.idx;
 	p.used_wrap = now.wrap;
@@ -307,13 +326,13 @@ static int untouched(struct ob_virtq *vq, struct place at, struct place to)
 		for (; flags_of(word) & VRING_DESC_F_NEXT; n++) {
 			if (n == room)
 				return virtq_break(vq, OB_VIRTQ_BAD_NEXT);
-			last = step(vq, last, 1);
+			last = step(vq->size, last, 1);
 			word = ob_gmem_ld_le64(slot_at(vq, last.idx) + 8);
 		}
 		e->slot = at.idx;
 		e->word = used_word(id_of(word), 0, at.wrap);
 		vq->n_pending++;
-		at = step(vq, at, n);
+		at = step(vq->size, at, n);
 	}
 	return false;
 }
@@ -339,7 +358,7 @@ int packed_recover(struct ob_virtq *vq)
 	for (unsigned i = vq->n_pending; i-- > 0;) {
 		/* The first makes the others visible, as in packed_flush. */
 		atomic_thread_fence(memory_order_release);
-		word_store(vq, &vq->pending[i]);
+		ob_gmem_st_le64(word_at(vq->desc, &vq->pending[i]), vq->pending[i].word);
 		crash_point();
 	}
 	p.used_idx = to.idx;

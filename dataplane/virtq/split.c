@@ -75,33 +75,28 @@ static int ready(struct ob_virtq *vq, union pos p, unsigned want)
 }
 
 /* Fetches 'n' heads. Returns 0, -EPROTO. */
-static int heads_fetch(struct ob_virtq *vq, uint16_t from, uint16_t *head, unsigned n)
+static inline int heads_fetch(struct ob_virtq *vq, uint16_t from, uint16_t *head, unsigned n)
 {
-	const uint8_t *ring = vq->driver + offsetof(struct vring_avail, ring);
-	uint16_t mask = (uint16_t)(vq->size - 1);
+	const uint8_t *ring = vq->driver + offsetof(struct vring_avail, ring), *desc = vq->desc;
+	unsigned size = vq->size, mask = size - 1;
 
 	for (unsigned i = 0; i < n; i++) {
 		head[i] = ob_gmem_ld_le16(ring + 2 * (size_t)((from + i) & mask));
-		if (head[i] >= vq->size)
+		if (head[i] >= size)
 			return virtq_break(vq, OB_VIRTQ_BAD_HEAD);
-		__builtin_prefetch(desc_at(vq, head[i]));
+		__builtin_prefetch(desc + sizeof(struct vring_desc) * head[i]);
 	}
 	return 0;
 }
 
-/* The chain at 'head'. Returns 0, NO_ROOM or -EPROTO. */
-static inline int chain_fetch(struct ob_virtq *vq, uint16_t head, struct ob_virtq_chain *c,
-    struct ob_virtq_seg *segs, unsigned n_seg, unsigned max_segs)
+/* The chain at 'head' whose first descriptor is 'd'. Returns 0, NO_ROOM or -EPROTO. Out of line, or the loop over plain
+ * chains gets its registers spilled. */
+static __attribute__((noinline)) int chain_long(struct ob_virtq *vq, uint16_t head, struct copy d,
+    struct ob_virtq_chain *c, struct ob_virtq_seg *segs, unsigned n_seg, unsigned max_segs)
 {
-	struct copy d = desc_fetch(desc_at(vq, head));
 	struct build b = {.seg = segs + n_seg, .room = max_segs - n_seg};
-	uint16_t flags = flags_of(d);
-	int rc;
+	int rc = walk(vq, &b, d);
 
-	if ((flags & (VRING_DESC_F_NEXT | VRING_DESC_F_INDIRECT)) == 0)
-		rc = build_add(vq, &b, d.addr, (uint32_t)d.rest, flags & VRING_DESC_F_WRITE);
-	else
-		rc = walk(vq, &b, d);
 	if (rc != 0)
 		return rc;
 	*c = (struct ob_virtq_chain){
@@ -116,6 +111,34 @@ static inline int chain_fetch(struct ob_virtq *vq, uint16_t head, struct ob_virt
 	return 0;
 }
 
+/* The chains at 'n' heads, until one does not fit; '*done' of them, whose segments bring '*n_seg' up to date.
+ * Returns 0, NO_ROOM or -EPROTO. */
+static inline int chains_fetch(struct ob_virtq *vq, const uint16_t *head, unsigned n,
+    struct ob_virtq_chain *chains, unsigned *done, struct ob_virtq_seg *segs, unsigned *n_seg,
+    unsigned max_segs)
+{
+	const uint8_t *desc = vq->desc;
+	unsigned used = *n_seg, i;
+	int rc = 0;
+
+	for (i = 0; i < n; i++) {
+		struct copy d = desc_fetch(desc + sizeof(struct vring_desc) * head[i]);
+		uint16_t flags = flags_of(d);
+
+		if ((flags & (VRING_DESC_F_NEXT | VRING_DESC_F_INDIRECT)) == 0)
+			rc = build_single(vq, &chains[i], head[i], segs, used, max_segs, d.addr,
+			    (uint32_t)d.rest, flags & VRING_DESC_F_WRITE);
+		else
+			rc = chain_long(vq, head[i], d, &chains[i], segs, used, max_segs);
+		if (rc != 0)
+			break;
+		used += chains[i].n_seg;
+	}
+	*n_seg = used;
+	*done += i;
+	return rc;
+}
+
 int split_pop(struct ob_virtq *vq, struct ob_virtq_chain *chains, unsigned max_chains,
     struct ob_virtq_seg *segs, unsigned max_segs)
 {
@@ -128,25 +151,19 @@ int split_pop(struct ob_virtq *vq, struct ob_virtq_chain *chains, unsigned max_c
 	if (rc < 0)
 		return rc;
 	n = (unsigned)rc < max_chains ? (unsigned)rc : max_chains;
-	for (unsigned i = 0; done < n; done++, i++) {
-		if (i % HEADS == 0) {
-			unsigned left = n - done;
+	rc = 0;
+	while (done < n && rc == 0) {
+		unsigned batch = n - done < HEADS ? n - done : HEADS;
 
-			i = 0;
-			rc = heads_fetch(
-			    vq, (uint16_t)(p.avail_idx + done), head, left < HEADS ? left : HEADS);
-			if (rc != 0)
-				return rc;
-		}
-		rc = chain_fetch(vq, head[i], &chains[done], segs, n_seg, max_segs);
-		if (rc == NO_ROOM && done == 0)
-			return virtq_break(vq, OB_VIRTQ_TOO_LONG);
-		if (rc == NO_ROOM)
-			break;
-		if (rc != 0)
-			return rc;
-		n_seg += chains[done].n_seg;
+		rc = heads_fetch(vq, (uint16_t)(p.avail_idx + done), head, batch);
+		if (rc == 0)
+			rc = chains_fetch(
+			    vq, head, batch, chains + done, &done, segs, &n_seg, max_segs);
 	}
+	if (rc == NO_ROOM && done == 0)
+		return virtq_break(vq, OB_VIRTQ_TOO_LONG);
+	if (rc < 0)
+		return rc;
 	if (done == 0)
 		return 0;
 	st->inflight = (uint16_t)(st->inflight + done);
@@ -155,35 +172,27 @@ int split_pop(struct ob_virtq *vq, struct ob_virtq_chain *chains, unsigned max_c
 	return (int)done;
 }
 
-static inline void used_store(struct ob_virtq *vq, uint16_t idx, uint16_t id, uint32_t len)
-{
-	uint8_t *at = vq->device + offsetof(struct vring_used, ring) +
-		      sizeof(struct vring_used_elem) * (size_t)(idx & (vq->size - 1));
-
-	/* Two stores: the ring is aligned to 4 bytes only. */
-	ob_gmem_st_le32(at, id);
-	ob_gmem_st_le32(at + 4, len);
-}
-
 void split_push(
     struct ob_virtq *vq, const struct ob_virtq_chain *chains, const uint32_t *written, unsigned n)
 {
-	uint16_t idx = vq->push_idx;
+	uint8_t *ring = vq->device + offsetof(struct vring_used, ring);
+	unsigned idx = vq->push_idx, mask = vq->size - 1u;
+	bool in_order = vq->in_order;
 
-	for (unsigned i = 0; i < n;) {
-		unsigned run = 1;
+	for (unsigned i = 0; i < n; i++, idx++) {
+		uint8_t *at = ring + sizeof(struct vring_used_elem) * (idx & mask);
 
 		/* 2.7.9: one element for a run, at the first one's place, with the last one's id. What a driver learns
 		 * of the others is "used completely", which says nothing wrong where nothing could be written. */
-		if (vq->in_order && chains[i].writable_bytes == 0) {
-			while (i + run < n && chains[i + run].writable_bytes == 0)
-				run++;
+		if (in_order && chains[i].writable_bytes == 0) {
+			for (; i + 1 < n && chains[i + 1].writable_bytes == 0; i++)
+				idx++;
 		}
-		used_store(vq, idx, chains[i + run - 1].id, written[i + run - 1]);
-		idx = (uint16_t)(idx + run);
-		i += run;
+		/* Two stores: the ring is aligned to 4 bytes only. */
+		ob_gmem_st_le32(at, chains[i].id);
+		ob_gmem_st_le32(at + 4, written[i]);
 	}
-	vq->push_idx = idx;
+	vq->push_idx = (uint16_t)idx;
 }
 
 /* Does the guest want an interrupt for the used entries [old, now)? Spec: 2.7.7.2. */

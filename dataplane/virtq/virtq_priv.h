@@ -103,6 +103,29 @@ static inline int build_add(
 	return 0;
 }
 
+/* A chain of one plain descriptor, which nearly all are: what build_add and the copy into 'c' come to.
+ * Returns 0, NO_ROOM or -EPROTO. */
+static inline int build_single(struct ob_virtq *vq, struct ob_virtq_chain *c, uint16_t id,
+    struct ob_virtq_seg *segs, unsigned n_seg, unsigned max_segs, uint64_t addr, uint32_t len,
+    bool writable)
+{
+	if (len == 0)
+		return virtq_break(vq, OB_VIRTQ_BAD_LENGTH);
+	if (n_seg == max_segs)
+		return NO_ROOM;
+	segs[n_seg] = (struct ob_virtq_seg){.iova = {addr}, .len = len, .writable = writable};
+	*c = (struct ob_virtq_chain){
+	    .id = id,
+	    .n_slots = 1,
+	    .n_seg = 1,
+	    .n_readable = !writable,
+	    .seg_first = n_seg,
+	    .readable_bytes = writable ? 0 : len,
+	    .writable_bytes = writable ? len : 0,
+	};
+	return 0;
+}
+
 /* Follows the indirect table at 'addr'. 'linked': by its next fields (split); else all of it in order (packed).
  * Returns 0, NO_ROOM or -EPROTO. */
 int virtq_indirect(struct ob_virtq *vq, struct build *b, uint64_t addr, uint32_t len, bool linked);

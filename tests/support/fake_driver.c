@@ -92,7 +92,8 @@ static void start_at(struct fake_ring *r)
 	if (!c->packed) {
 		st16(r->driver + 2, c->start, __ATOMIC_RELAXED);
 		st16(r->device + 2, c->start, __ATOMIC_RELAXED);
-		r->free_head = c->in_order ? (uint16_t)(c->start % c->size) : 0;
+		if (c->in_order)
+			r->free_head = (uint16_t)(c->start % c->size);
 	}
 	for (uint16_t i = 0; i < c->size; i++) {
 		r->next_desc[i] = (uint16_t)((i + 1) % c->size);
