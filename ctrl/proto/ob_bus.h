@@ -14,13 +14,14 @@
 #define OB_BUS_MAGIC   0x4f42u /* "OB" */
 #define OB_BUS_VERSION 1
 #define OB_BUS_MAX_MSG 65536
-#define OB_BUS_NAME    32 /* bytes of a name with its NUL: [A-Za-z0-9._-] */
+#define OB_BUS_NAME    32 /* bytes of a name: [A-Za-z0-9._-], then NULs to the end */
 #define OB_BUS_PATH    108
 
 enum ob_bus_verb {
-	OB_BUS_ADD = 1, /* body: one record */
-	OB_BUS_DEL = 2, /* body: one record, key fields only */
-	OB_BUS_SET = 3, /* body: one record; changes what may be changed in place */
+	/* ADD, DEL, SET: body: records, done in order up to the first that fails; the reply's 'count' tells how many were done. */
+	OB_BUS_ADD = 1,
+	OB_BUS_DEL = 2, /* key fields only */
+	OB_BUS_SET = 3, /* changes what may be changed in place */
 	OB_BUS_LIST = 4, /* body: empty, or one record as a filter by its non-empty key fields */
 };
 
@@ -34,7 +35,7 @@ enum ob_bus_noun {
 	OB_BUS_TUNNEL = 7,
 	OB_BUS_UPLINK = 8,
 	OB_BUS_QUEUE = 9,   /* LIST: counters per queue */
-	OB_BUS_DROP = 10,   /* LIST: drop counters per function and reason */
+	OB_BUS_DROP = 10,   /* LIST: drop counters per function and reason; without a filter those that are not 0 */
 	OB_BUS_WORKER = 11,
 };
 

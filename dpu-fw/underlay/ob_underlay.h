@@ -22,7 +22,7 @@ struct ob_underlay;
 
 #define OB_UNDERLAY_DEVARGS   128
 #define OB_UNDERLAY_IF	      16
-#define OB_UNDERLAY_MAX_ADDRS 64
+#define OB_UNDERLAY_MAX_ADDRS OB_MAX_LOCAL_ADDRS
 
 struct ob_underlay_conf {
 	struct event_base *base;

@@ -26,7 +26,6 @@
 RTE_LOG_REGISTER(underlay_log, ob.underlay, NOTICE);
 
 #define LOG(level, ...) rte_log(RTE_LOG_##level, underlay_log, "underlay: " __VA_ARGS__)
-#define MAX_LOCALS	256
 #define EVENTS_PER_READ 64
 #define SOON_US \
 	20000 /* pause between parts of a long re-resolution: registers are served in between */
@@ -48,7 +47,7 @@ struct ob_underlay {
 	uint8_t mac[6]; /* of the TAP: what the kernel answers ARP with */
 	uint32_t speed_mbps, n_routes;
 	unsigned n_locals;
-	struct local local[MAX_LOCALS];
+	struct local local[OB_MAX_LOCAL_ADDRS];
 };
 
 static uint64_t now_ns(void)
@@ -119,7 +118,7 @@ static const struct follow_ops ops = {
 
 static void publish_locals(struct ob_underlay *u)
 {
-	struct ob_ip addr[MAX_LOCALS];
+	struct ob_ip addr[OB_MAX_LOCAL_ADDRS];
 	unsigned n = 0;
 	int rc;
 
@@ -153,10 +152,10 @@ static void change_local(struct ob_underlay *u, const struct nl_addr *a, bool de
 	}
 	if (i < u->n_locals)
 		return;
-	if (u->n_locals == MAX_LOCALS) {
+	if (u->n_locals == OB_MAX_LOCAL_ADDRS) {
 		if (!u->too_many_locals)
 			LOG(WARNING, "more than %d local addresses: the rest is not accepted\n",
-			    MAX_LOCALS);
+			    OB_MAX_LOCAL_ADDRS);
 		u->too_many_locals = true;
 		return;
 	}

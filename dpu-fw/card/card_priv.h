@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the nouns share. */
+#pragma once
+
+#include "ob_card.h"
+
+#include "check.h"
+#include "names.h"
+#include "ob_policy.h"
+
+#define SERIAL_MAX  32
+#define CARD_UPLINK "uplink" /* where a function's name stands: packets that never reached one */
+
+struct ob_card {
+	struct ob_card_conf conf;
+	char serial[SERIAL_MAX];
+	char run_dir[OB_BUS_PATH];
+	uint64_t started_ns;
+	const struct ob_bus *bus; /* who serves it, for the client count */
+	struct names functions, vnets, enis, tunnels;
+	/* Configuration of functions by index, in the arena: the bus record with its answer fields zero. */
+	struct ob_bus_function *fn_conf;
+	/* Function of each ENI by index, in the arena. */
+	uint32_t *eni_fn;
+	struct ob_vnet *fn[OB_MAX_VIFS];
+	uint16_t fn_vif[OB_MAX_VIFS]; /* valid where fn[] is */
+};
+
+/* One kind of object on the bus. A handler gets a private, aligned copy of the record and checks every field of it.
+ * NULL: the verb is not for this noun. */
+struct noun {
+	const char *name;
+	uint16_t record_len;
+	int (*add)(struct ob_card *c, const void *rec, struct text *t);
+	int (*del)(struct ob_card *c, const void *rec, struct text *t);
+	int (*set)(struct ob_card *c, const void *rec, struct text *t);
+	/* Checks a filter (all zero: none). */
+	int (*filter)(struct ob_card *c, const void *filter, struct text *t);
+	/* The next record at or after '*cursor' (it starts at 0). Returns 0 filled; -EAGAIN nothing in this stretch, call again; -ENOENT end. */
+	int (*next)(struct ob_card *c, const void *filter, uint64_t *cursor, void *rec);
+};
+
+#define NOUN_MAX_RECORD 4096
+
+extern const struct noun noun_card, noun_function, noun_vnet, noun_eni, noun_route, noun_mapping,
+    noun_tunnel, noun_uplink, noun_queue, noun_drop, noun_worker;
+
+/* Name -> index, or -EINVAL / -ENOENT with a text that says which noun to list. */
+int lookup(struct text *t, const struct names *names, const char *noun, const char *field,
+    const char name[OB_BUS_NAME], uint32_t *idx);
+/* Checks and takes a new name. Returns 0, -EINVAL, -EEXIST, -ENOSPC with a text. */
+int take_name(
+    struct text *t, struct names *names, const char *noun, const char *name, uint32_t *idx);
+/* Filter by the first field, the name: empty, or an object that is there. */
+int name_filter(struct text *t, const struct names *names, const char *noun, const char *name);
+
+/* Largest guest MTU whose packets fit the uplink in any encapsulation without options: also over IPv6. */
+uint16_t card_default_mtu(const struct ob_card *c);
+uint64_t card_now_ns(void);
+/* vif of a function; OB_VIF_NONE: there is none. */
+uint16_t card_fn_vif(const struct ob_card *c, uint32_t fn);
+/* ENI of function 'fn', or NAMES_NONE. */
+uint32_t card_eni_of_fn(const struct ob_card *c, uint32_t fn);
+
+/* dispatch.c: a request, split from how it came. */
+struct listing {
+	const struct noun *noun; /* NULL: none is under way */
+	struct ob_bus_hdr hdr;	 /* of the request */
+	uint64_t cursor;
+	_Alignas(8) uint8_t filter[NOUN_MAX_RECORD];
+};
+
+/* Handles one packet. Returns the bytes of the answer in 'out' (ANSWER_MAX of them at most), or 0 when 'l' was begun: its packets come
+ * from listing_fill. '*hangup': the peer does not speak this protocol; close after the answer. */
+#define ANSWER_MAX (sizeof(struct ob_bus_hdr) + sizeof(struct text))
+size_t dispatch(
+    struct ob_card *c, const void *req, size_t len, void *out, struct listing *l, bool *hangup);
+/* The next packet of a listing, at most 'out_len' bytes. '*cursor' is where the one after it begins: store it once the packet is sent.
+ * '*more' false: it was the last one. */
+size_t listing_fill(struct ob_card *c, const struct listing *l, void *out, size_t out_len,
+    uint64_t *cursor, bool *more);

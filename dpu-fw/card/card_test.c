@@ -1,0 +1,797 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Every noun, every verb and every refusal, request by request. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_log.h>
+
+#include "fake_models.h"
+#include "ob_arena.h"
+#include "ob_card.h"
+#include "ob_encap.h"
+#include "ob_policy.h"
+
+static struct ob_card *card;
+static struct ob_arena *arena;
+static _Alignas(8) uint8_t req[OB_BUS_MAX_MSG], rep[OB_BUS_MAX_MSG + 1];
+static struct ob_bus_hdr rep_hdr;
+static size_t rep_len;
+static bool rep_more;
+
+static void open_card(void)
+{
+	struct ob_card_conf conf = {.arena = arena,
+	    .serial = "SN1",
+	    .version = "1.2.3",
+	    .run_dir = "/run/test",
+	    .models = &fake_card_models};
+
+	assert_int_equal(ob_card_create(&conf, &card), 0);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	memset(&fake_models, 0, sizeof(fake_models));
+	assert_int_equal(ob_arena_create("test", 1ull << 30, &arena), 0);
+	assert_int_equal(ob_encap_init(arena), 0);
+	assert_int_equal(ob_policy_init(arena), 0);
+	open_card();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	ob_card_destroy(card);
+	ob_policy_fini();
+	ob_encap_fini();
+	ob_arena_destroy(arena);
+	assert_int_equal(fake_models.n_alive, 0);
+	return 0;
+}
+
+static struct ob_bus_hdr hdr(uint8_t verb, uint8_t noun, uint16_t count, uint32_t record_len)
+{
+	return (struct ob_bus_hdr){.magic = OB_BUS_MAGIC,
+	    .version = OB_BUS_VERSION,
+	    .verb = verb,
+	    .noun = noun,
+	    .count = count,
+	    .seq = 77,
+	    .body_len = count * record_len,
+	    .record_len = record_len};
+}
+
+static int send_raw(const struct ob_bus_hdr *h, const void *body, size_t body_len)
+{
+	memcpy(req, h, sizeof(*h));
+	if (body_len > 0)
+		memcpy(req + sizeof(*h), body, body_len);
+	memset(rep, 0, sizeof(rep));
+	rep_len = ob_card_request(card, req, sizeof(*h) + body_len, rep, &rep_more);
+	assert_true(rep_len >= sizeof(rep_hdr));
+	memcpy(&rep_hdr, rep, sizeof(rep_hdr));
+	assert_int_equal(rep_hdr.magic, OB_BUS_MAGIC);
+	assert_int_equal(rep_hdr.body_len, rep_len - sizeof(rep_hdr));
+	return rep_hdr.status;
+}
+
+static int send_rec(uint8_t verb, uint8_t noun, const void *rec, uint32_t len)
+{
+	struct ob_bus_hdr h = hdr(verb, noun, 1, len);
+	int rc = send_raw(&h, rec, len);
+
+	assert_int_equal(rep_hdr.seq, 77);
+	/* Whatever is refused is refused with words. */
+	if (rc != 0)
+		assert_true(rep_hdr.body_len > 8);
+	return rc;
+}
+
+#define ADD(noun, rec) send_rec(OB_BUS_ADD, noun, &(rec), sizeof(rec))
+#define DEL(noun, rec) send_rec(OB_BUS_DEL, noun, &(rec), sizeof(rec))
+#define SET(noun, rec) send_rec(OB_BUS_SET, noun, &(rec), sizeof(rec))
+
+static bool says(const char *part)
+{
+	return strstr((const char *)rep + sizeof(rep_hdr), part) != NULL;
+}
+
+/* Number of records; '*first' gets the first. */
+static unsigned list(uint8_t noun, const void *filter, uint32_t filter_len, void *first, size_t len)
+{
+	struct ob_bus_hdr h = hdr(OB_BUS_LIST, noun, filter ? 1 : 0, filter ? filter_len : 0);
+
+	assert_int_equal(send_raw(&h, filter, filter ? filter_len : 0), 0);
+	if (first != NULL && rep_hdr.count > 0) {
+		assert_int_equal(rep_hdr.record_len, len);
+		memcpy(first, rep + sizeof(rep_hdr), len);
+	}
+	return rep_hdr.count;
+}
+
+static struct ob_bus_ip ip4(uint8_t a, uint8_t b, uint8_t c, uint8_t d, uint8_t len)
+{
+	return (struct ob_bus_ip){.family = 4, .prefix_len = len, .b = {a, b, c, d}};
+}
+
+static struct ob_bus_function function(const char *name)
+{
+	struct ob_bus_function r = {.type = 1, .transport = OB_BUS_VFIO_USER};
+
+	snprintf(r.name, sizeof(r.name), "%s", name);
+	return r;
+}
+
+static struct ob_bus_vnet vnet(const char *name, uint32_t vni)
+{
+	struct ob_bus_vnet r = {.vni = vni};
+
+	snprintf(r.name, sizeof(r.name), "%s", name);
+	return r;
+}
+
+static struct ob_bus_eni eni(const char *name, const char *fn, const char *vn)
+{
+	struct ob_bus_eni r = {.n_addrs = 1, .mac = {2, 0, 0, 0, 0, 9}};
+
+	snprintf(r.name, sizeof(r.name), "%s", name);
+	snprintf(r.function, sizeof(r.function), "%s", fn);
+	snprintf(r.vnet, sizeof(r.vnet), "%s", vn);
+	r.addr[0] = ip4(10, 0, 0, 5, 24);
+	return r;
+}
+
+static struct ob_bus_route route(const char *vn, struct ob_bus_ip prefix)
+{
+	struct ob_bus_route r = {.prefix = prefix, .action = 1};
+
+	snprintf(r.vnet, sizeof(r.vnet), "%s", vn);
+	return r;
+}
+
+static struct ob_bus_tunnel tunnel(const char *name, uint8_t last)
+{
+	struct ob_bus_tunnel r = {.encap = 1};
+
+	snprintf(r.name, sizeof(r.name), "%s", name);
+	r.remote = ip4(192, 0, 2, last, 0);
+	return r;
+}
+
+static struct ob_bus_mapping mapping(const char *vn, uint8_t last, const char *tun)
+{
+	struct ob_bus_mapping r = {.mac = {2, 0, 0, 0, 0, 7}};
+
+	snprintf(r.vnet, sizeof(r.vnet), "%s", vn);
+	snprintf(r.tunnel, sizeof(r.tunnel), "%s", tun);
+	r.ca = ip4(10, 0, 0, last, 32);
+	return r;
+}
+
+static void add_basics(void)
+{
+	struct ob_bus_function f = function("f1");
+	struct ob_bus_vnet v = vnet("red", 100);
+	struct ob_bus_tunnel t = tunnel("t1", 2);
+
+	assert_int_equal(ADD(OB_BUS_FUNCTION, f), 0);
+	assert_int_equal(ADD(OB_BUS_VNET, v), 0);
+	assert_int_equal(ADD(OB_BUS_TUNNEL, t), 0);
+}
+
+/* ---- packets ---- */
+
+static void wrong_version_is_eprotonosupport(void **state)
+{
+	struct ob_bus_hdr h = hdr(OB_BUS_LIST, OB_BUS_CARD, 0, 0);
+
+	(void)state;
+	h.version = 9;
+	assert_int_equal(send_raw(&h, NULL, 0), -EPROTONOSUPPORT);
+	assert_int_equal(rep_hdr.seq, 77);
+}
+
+static void short_packet_and_wrong_magic_are_eproto(void **state)
+{
+	struct ob_bus_hdr h = hdr(OB_BUS_LIST, OB_BUS_CARD, 0, 0);
+	bool more;
+
+	(void)state;
+	h.magic = 1;
+	assert_int_equal(send_raw(&h, NULL, 0), -EPROTO);
+	for (size_t len = 0; len < sizeof(h); len++) {
+		assert_true(ob_card_request(card, &h, len, rep, &more) > sizeof(h));
+		memcpy(&rep_hdr, rep, sizeof(rep_hdr));
+		assert_int_equal(rep_hdr.status, -EPROTO);
+	}
+}
+
+static void lengths_that_disagree_are_eproto(void **state)
+{
+	struct ob_bus_vnet v = vnet("red", 1);
+	struct ob_bus_hdr h = hdr(OB_BUS_ADD, OB_BUS_VNET, 1, sizeof(v));
+
+	(void)state;
+	h.body_len++;
+	assert_int_equal(send_raw(&h, &v, sizeof(v)), -EPROTO);
+	h = hdr(OB_BUS_ADD, OB_BUS_VNET, 2, sizeof(v));
+	h.body_len = sizeof(v);
+	assert_int_equal(send_raw(&h, &v, sizeof(v)), -EPROTO);
+	h = hdr(OB_BUS_ADD, OB_BUS_VNET, 1, sizeof(v) - 4);
+	assert_int_equal(send_raw(&h, &v, sizeof(v) - 4), -EPROTO);
+	h = hdr(OB_BUS_ADD, OB_BUS_VNET, 0, 0);
+	assert_int_equal(send_raw(&h, NULL, 0), -EPROTO);
+	h.body_len = 4;
+	assert_int_equal(send_raw(&h, &v, 4), -EPROTO);
+	h = hdr(OB_BUS_ADD, OB_BUS_VNET, 1, sizeof(v));
+	h.flags = OB_BUS_REPLY;
+	assert_int_equal(send_raw(&h, &v, sizeof(v)), -EPROTO);
+	assert_int_equal(list(OB_BUS_VNET, NULL, 0, NULL, 0), 0);
+}
+
+static void longer_records_of_a_newer_client_are_taken(void **state)
+{
+	struct {
+		struct ob_bus_vnet v;
+		uint64_t news;
+	} r = {vnet("red", 5), 0x1122334455667788};
+
+	(void)state;
+	assert_int_equal(send_rec(OB_BUS_ADD, OB_BUS_VNET, &r, sizeof(r)), 0);
+	assert_int_equal(list(OB_BUS_VNET, NULL, 0, NULL, 0), 1);
+	assert_int_equal(rep_hdr.record_len, sizeof(r.v));
+}
+
+static void unknown_verbs_and_nouns_are_eopnotsupp(void **state)
+{
+	struct ob_bus_worker w = {0};
+	struct ob_bus_vnet v = vnet("red", 5);
+
+	(void)state;
+	assert_int_equal(send_rec(OB_BUS_ADD, 99, &v, sizeof(v)), -EOPNOTSUPP);
+	assert_int_equal(send_rec(OB_BUS_ADD, 0, &v, sizeof(v)), -EOPNOTSUPP);
+	assert_int_equal(send_rec(9, OB_BUS_VNET, &v, sizeof(v)), -EOPNOTSUPP);
+	assert_int_equal(ADD(OB_BUS_WORKER, w), -EOPNOTSUPP);
+	assert_int_equal(DEL(OB_BUS_WORKER, w), -EOPNOTSUPP);
+	assert_int_equal(SET(OB_BUS_VNET, v), -EOPNOTSUPP);
+}
+
+static void batch_stops_at_the_first_mistake(void **state)
+{
+	struct ob_bus_vnet v[3] = {vnet("a", 1), vnet("a", 2), vnet("c", 3)};
+	struct ob_bus_hdr h = hdr(OB_BUS_ADD, OB_BUS_VNET, 3, sizeof(v[0]));
+
+	(void)state;
+	assert_int_equal(send_raw(&h, v, sizeof(v)), -EEXIST);
+	assert_int_equal(rep_hdr.count, 1);
+	assert_int_equal(list(OB_BUS_VNET, NULL, 0, NULL, 0), 1);
+}
+
+static void list_of_many_comes_in_parts(void **state)
+{
+	struct ob_bus_vnet v[1500];
+	struct ob_bus_hdr h = hdr(OB_BUS_ADD, OB_BUS_VNET, 1500, sizeof(v[0]));
+	char name[OB_BUS_NAME];
+
+	(void)state;
+	for (uint32_t i = 0; i < 1500; i++) {
+		snprintf(name, sizeof(name), "v%u", i);
+		v[i] = vnet(name, i + 1);
+	}
+	assert_int_equal(send_raw(&h, v, sizeof(v)), 0);
+	assert_int_equal(rep_hdr.count, 1500);
+	assert_int_equal(list(OB_BUS_VNET, NULL, 0, NULL, 0), 1500);
+	assert_false(rep_more);
+	h.count = 138; /* 1638 of 40 bytes fit a packet */
+	h.body_len = 138 * sizeof(v[0]);
+	for (uint32_t i = 0; i < 139; i++) {
+		snprintf(name, sizeof(name), "w%u", i);
+		v[i] = vnet(name, i + 3000);
+	}
+	assert_int_equal(send_raw(&h, v, h.body_len), 0);
+	assert_int_equal(list(OB_BUS_VNET, NULL, 0, NULL, 0), 1637);
+	assert_true(rep_more);
+	assert_true(rep_hdr.flags & OB_BUS_MORE);
+	assert_int_equal(ADD(OB_BUS_VNET, v[138]), 0);
+}
+
+/* ---- nouns ---- */
+
+static void card_tells_itself(void **state)
+{
+	struct ob_bus_card r;
+
+	(void)state;
+	add_basics();
+	assert_int_equal(list(OB_BUS_CARD, NULL, 0, &r, sizeof(r)), 1);
+	assert_string_equal(r.version, "1.2.3");
+	assert_string_equal(r.serial, "SN1");
+	assert_int_equal(r.n_functions, 1);
+	assert_int_equal(r.n_vnets, 1);
+	assert_int_equal(r.n_tunnels, 1);
+	assert_int_equal(list(OB_BUS_UPLINK, NULL, 0, NULL, 0), 0);
+	assert_int_equal(list(OB_BUS_WORKER, NULL, 0, NULL, 0), 0);
+}
+
+static void function_gets_defaults(void **state)
+{
+	struct ob_bus_function f = function("f1"), r, other = function("f2");
+	uint8_t mac[6];
+
+	(void)state;
+	assert_int_equal(ADD(OB_BUS_FUNCTION, f), 0);
+	assert_int_equal(list(OB_BUS_FUNCTION, NULL, 0, &r, sizeof(r)), 1);
+	assert_string_equal(r.socket, "/run/test/f1.sock");
+	assert_int_equal(r.mac[0] & 3, 2);
+	assert_int_equal(r.mtu, 1500);
+	assert_int_equal(r.n_pairs, 1);
+	assert_int_equal(r.packed, 1);
+	assert_int_equal(r.link, 1);
+	assert_int_equal(r.rx_pkts, 5);
+	assert_int_equal(r.tx_bytes, 300);
+	assert_int_equal(r.state, OB_BUS_FN_WAITING);
+	memcpy(mac, r.mac, 6);
+	assert_int_equal(ADD(OB_BUS_FUNCTION, other), 0);
+	assert_int_equal(list(OB_BUS_FUNCTION, &other, sizeof(other), &r, sizeof(r)), 1);
+	assert_memory_not_equal(r.mac, mac, 6);
+	/* The same name has the same MAC again. */
+	assert_int_equal(DEL(OB_BUS_FUNCTION, f), 0);
+	assert_int_equal(ADD(OB_BUS_FUNCTION, f), 0);
+	assert_int_equal(list(OB_BUS_FUNCTION, &f, sizeof(f), &r, sizeof(r)), 1);
+	assert_memory_equal(r.mac, mac, 6);
+}
+
+static void function_states(void **state)
+{
+	struct ob_bus_function f = function("f1"), r;
+
+	(void)state;
+	assert_int_equal(ADD(OB_BUS_FUNCTION, f), 0);
+	fake_models.connected = true;
+	list(OB_BUS_FUNCTION, NULL, 0, &r, sizeof(r));
+	assert_int_equal(r.state, OB_BUS_FN_CONNECTED);
+	fake_models.driver_status = 0xf;
+	list(OB_BUS_FUNCTION, NULL, 0, &r, sizeof(r));
+	assert_int_equal(r.state, OB_BUS_FN_RUNNING);
+	fake_models.driver_status = 0x4f;
+	list(OB_BUS_FUNCTION, NULL, 0, &r, sizeof(r));
+	assert_int_equal(r.state, OB_BUS_FN_BROKEN);
+}
+
+static void refused(uint8_t noun, const void *rec, uint32_t len, int rc, const char *text)
+{
+	assert_int_equal(send_rec(OB_BUS_ADD, noun, rec, len), rc);
+	if (!says(text))
+		fail_msg("'%s' does not say '%s'", (const char *)rep + sizeof(rep_hdr), text);
+}
+
+#define REFUSED(noun, good, change, rc, text)               \
+	do {                                                \
+		__typeof__(good) bad = (good);              \
+		change;                                     \
+		refused(noun, &bad, sizeof(bad), rc, text); \
+	} while (0)
+
+static void function_fields_are_checked(void **state)
+{
+	struct ob_bus_function f = function("f1"), r;
+
+	(void)state;
+	REFUSED(OB_BUS_FUNCTION, f, bad.name[0] = '\0', -EINVAL, "name");
+	REFUSED(OB_BUS_FUNCTION, f, bad.name[0] = '/', -EINVAL, "name");
+	REFUSED(OB_BUS_FUNCTION, f, bad.name[0] = '.', -EINVAL, "name");
+	REFUSED(OB_BUS_FUNCTION, f, bad.name[20] = 'x', -EINVAL, "name");
+	REFUSED(OB_BUS_FUNCTION, f, memset(bad.name, 'x', sizeof(bad.name)), -EINVAL, "name");
+	REFUSED(OB_BUS_FUNCTION, f, strcpy(bad.name, "uplink"), -EINVAL, "uplink");
+	REFUSED(OB_BUS_FUNCTION, f, memset(bad.socket, '/', sizeof(bad.socket)), -EINVAL, "socket");
+	REFUSED(OB_BUS_FUNCTION, f, strcpy(bad.socket, "a.sock"), -EINVAL, "absolute");
+	REFUSED(OB_BUS_FUNCTION, f, strcpy(bad.socket, "/a\n"), -EINVAL, "socket");
+	REFUSED(OB_BUS_FUNCTION, f, bad.type = 2, -ENOTSUP, "type");
+	REFUSED(OB_BUS_FUNCTION, f, bad.transport = 0, -EINVAL, "transport");
+	REFUSED(OB_BUS_FUNCTION, f, bad.transport = 4, -EINVAL, "transport");
+	REFUSED(OB_BUS_FUNCTION, f, bad.mac[0] = 1, -EINVAL, "multicast");
+	REFUSED(OB_BUS_FUNCTION, f, bad.mtu = 20, -EINVAL, "mtu");
+	REFUSED(OB_BUS_FUNCTION, f, bad.mtu = 10000, -EINVAL, "mtu");
+	REFUSED(OB_BUS_FUNCTION, f, bad.link = 3, -EINVAL, "link");
+	REFUSED(OB_BUS_FUNCTION, f, bad.packed = 3, -EINVAL, "packed");
+	REFUSED(OB_BUS_FUNCTION, f, bad.n_pairs = 17, -EINVAL, "queue pairs");
+	REFUSED(OB_BUS_FUNCTION, f, bad.queue_size = 100, -EINVAL, "queue size");
+	REFUSED(OB_BUS_FUNCTION, f, bad.queue_size = 8192, -EINVAL, "queue size");
+	fake_models.create_rc = -EADDRINUSE;
+	REFUSED(OB_BUS_FUNCTION, f, (void)0, -EADDRINUSE, "another process");
+	fake_models.create_rc = -ENOENT;
+	REFUSED(OB_BUS_FUNCTION, f, (void)0, -ENOENT, "folder");
+	fake_models.create_rc = -EACCES;
+	REFUSED(OB_BUS_FUNCTION, f, (void)0, -EACCES, "may not");
+	fake_models.create_rc = -ENOMEM;
+	REFUSED(OB_BUS_FUNCTION, f, (void)0, -ENOMEM, "f1");
+	fake_models.create_rc = 0;
+	assert_int_equal(list(OB_BUS_FUNCTION, NULL, 0, &r, sizeof(r)), 0);
+	assert_int_equal(ADD(OB_BUS_FUNCTION, f), 0);
+	REFUSED(OB_BUS_FUNCTION, f, (void)0, -EEXIST, "exists already");
+	REFUSED(OB_BUS_FUNCTION, f,
+	    (strcpy(bad.name, "f2"), strcpy(bad.socket, "/run/test/f1.sock")), -EADDRINUSE, "f1");
+}
+
+static void function_link_can_be_set_and_nothing_else(void **state)
+{
+	struct ob_bus_function f = function("f1"), r;
+
+	(void)state;
+	assert_int_equal(SET(OB_BUS_FUNCTION, f), -ENOENT);
+	assert_int_equal(ADD(OB_BUS_FUNCTION, f), 0);
+	assert_int_equal(list(OB_BUS_FUNCTION, NULL, 0, &r, sizeof(r)), 1);
+	r.link = 2;
+	assert_int_equal(SET(OB_BUS_FUNCTION, r), 0);
+	assert_true(fake_models.link_down);
+	r.link = 1;
+	assert_int_equal(SET(OB_BUS_FUNCTION, r), 0);
+	assert_false(fake_models.link_down);
+	r.mtu = 1400;
+	assert_int_equal(SET(OB_BUS_FUNCTION, r), -ENOTSUP);
+}
+
+static void unknown_names_are_enoent(void **state)
+{
+	struct ob_bus_function f = function("nope");
+	struct ob_bus_vnet v = vnet("nope", 1);
+	struct ob_bus_eni e = eni("nope", "f1", "red");
+	struct ob_bus_tunnel t = tunnel("nope", 9);
+	struct ob_bus_route r = route("red", ip4(10, 0, 0, 0, 8));
+	struct ob_bus_mapping m = mapping("red", 4, "t1");
+
+	(void)state;
+	add_basics();
+	assert_int_equal(DEL(OB_BUS_FUNCTION, f), -ENOENT);
+	assert_true(says("obctl function list"));
+	assert_int_equal(DEL(OB_BUS_VNET, v), -ENOENT);
+	assert_int_equal(DEL(OB_BUS_ENI, e), -ENOENT);
+	assert_int_equal(SET(OB_BUS_ENI, e), -ENOENT);
+	assert_int_equal(DEL(OB_BUS_TUNNEL, t), -ENOENT);
+	assert_int_equal(SET(OB_BUS_TUNNEL, t), -ENOENT);
+	assert_int_equal(DEL(OB_BUS_ROUTE, r), -ENOENT);
+	assert_int_equal(SET(OB_BUS_ROUTE, r), -ENOENT);
+	assert_int_equal(DEL(OB_BUS_MAPPING, m), -ENOENT);
+	assert_int_equal(SET(OB_BUS_MAPPING, m), -ENOENT);
+	assert_int_equal(send_rec(OB_BUS_LIST, OB_BUS_FUNCTION, &f, sizeof(f)), -ENOENT);
+	assert_int_equal(send_rec(OB_BUS_LIST, OB_BUS_ENI, &e, sizeof(e)), -ENOENT);
+	assert_int_equal(send_rec(OB_BUS_LIST, OB_BUS_VNET, &v, sizeof(v)), -ENOENT);
+	assert_int_equal(send_rec(OB_BUS_LIST, OB_BUS_TUNNEL, &t, sizeof(t)), -ENOENT);
+}
+
+static void vnet_fields_are_checked(void **state)
+{
+	struct ob_bus_vnet v = vnet("red", 100);
+
+	(void)state;
+	REFUSED(OB_BUS_VNET, v, bad.vni = 0, -EINVAL, "vni");
+	REFUSED(OB_BUS_VNET, v, bad.vni = 1 << 24, -EINVAL, "vni");
+	REFUSED(OB_BUS_VNET, v, bad.reserved = 1, -EINVAL, "reserved");
+	REFUSED(OB_BUS_VNET, v, bad.name[0] = ' ', -EINVAL, "name");
+	assert_int_equal(ADD(OB_BUS_VNET, v), 0);
+	REFUSED(OB_BUS_VNET, v, bad.vni = 101, -EEXIST, "exists");
+	REFUSED(OB_BUS_VNET, v, strcpy(bad.name, "blue"), -EEXIST, "vni 100");
+	assert_int_equal(list(OB_BUS_VNET, NULL, 0, NULL, 0), 1);
+}
+
+static void eni_fields_are_checked(void **state)
+{
+	struct ob_bus_eni e = eni("e1", "f1", "red");
+
+	(void)state;
+	add_basics();
+	REFUSED(OB_BUS_ENI, e, bad.name[0] = '!', -EINVAL, "name");
+	REFUSED(OB_BUS_ENI, e, strcpy(bad.function, "f9"), -ENOENT, "function f9");
+	REFUSED(OB_BUS_ENI, e, strcpy(bad.vnet, "v9"), -ENOENT, "vnet v9");
+	REFUSED(OB_BUS_ENI, e, bad.n_addrs = 0, -EINVAL, "address");
+	REFUSED(OB_BUS_ENI, e, bad.n_addrs = 9, -EINVAL, "addresses");
+	REFUSED(OB_BUS_ENI, e, bad.n_routers = 5, -EINVAL, "routers");
+	REFUSED(OB_BUS_ENI, e, bad.n_dns = 5, -EINVAL, "DNS");
+	REFUSED(OB_BUS_ENI, e, bad.n_dns = 1, -EINVAL, "dns is missing");
+	REFUSED(OB_BUS_ENI, e, bad.n_routers = 1, -EINVAL, "router is missing");
+	REFUSED(OB_BUS_ENI, e, bad.reserved[1] = 1, -EINVAL, "reserved");
+	REFUSED(OB_BUS_ENI, e, bad.mac[0] = 3, -EINVAL, "multicast");
+	REFUSED(OB_BUS_ENI, e, bad.router_mac[0] = 3, -EINVAL, "multicast");
+	REFUSED(OB_BUS_ENI, e, bad.mtu = 60, -EINVAL, "mtu");
+	REFUSED(OB_BUS_ENI, e, bad.mtu = 1501, -EINVAL, "more than the 1500");
+	REFUSED(OB_BUS_ENI, e, bad.addr[0].family = 5, -EINVAL, "family");
+	REFUSED(OB_BUS_ENI, e, bad.addr[0].prefix_len = 33, -EINVAL, "prefix length");
+	REFUSED(OB_BUS_ENI, e, bad.addr[0].b[7] = 1, -EINVAL, "unused bytes");
+	REFUSED(OB_BUS_ENI, e, bad.addr[0].reserved[0] = 1, -EINVAL, "unused bytes");
+	REFUSED(OB_BUS_ENI, e, bad.addr[0].b[0] = 224, -EINVAL, "one host");
+	REFUSED(OB_BUS_ENI, e, (bad.n_addrs = 2, bad.addr[1] = bad.addr[0]), -EINVAL, "twice");
+	assert_int_equal(list(OB_BUS_ENI, NULL, 0, NULL, 0), 0);
+	assert_int_equal(ADD(OB_BUS_ENI, e), 0);
+	REFUSED(OB_BUS_ENI, e, (void)0, -EEXIST, "exists");
+	REFUSED(OB_BUS_ENI, e, strcpy(bad.name, "e2"), -EEXIST, "has eni e1");
+}
+
+static void eni_comes_back_as_given_and_can_change(void **state)
+{
+	struct ob_bus_eni e = eni("e1", "f1", "red"), r;
+
+	(void)state;
+	add_basics();
+	e.n_routers = 1;
+	e.router[0] = ip4(10, 0, 0, 1, 32);
+	e.n_dns = 1;
+	e.dns[0] = ip4(10, 0, 0, 2, 32);
+	e.lease_s = 60;
+	assert_int_equal(ADD(OB_BUS_ENI, e), 0);
+	assert_int_equal(list(OB_BUS_ENI, NULL, 0, &r, sizeof(r)), 1);
+	assert_int_equal(r.mtu, 1500);
+	r.mtu = 0;
+	assert_memory_equal(&r, &e, sizeof(r));
+	r.lease_s = 61;
+	r.addr[0].b[3] = 6;
+	assert_int_equal(SET(OB_BUS_ENI, r), 0);
+	assert_int_equal(list(OB_BUS_ENI, &e, sizeof(e), &r, sizeof(r)), 1);
+	assert_int_equal(r.lease_s, 61);
+	assert_int_equal(r.addr[0].b[3], 6);
+	assert_int_equal(DEL(OB_BUS_ENI, r), 0);
+	assert_int_equal(list(OB_BUS_ENI, NULL, 0, NULL, 0), 0);
+}
+
+static void route_fields_are_checked(void **state)
+{
+	struct ob_bus_route r = route("red", ip4(10, 1, 0, 0, 16));
+
+	(void)state;
+	add_basics();
+	REFUSED(OB_BUS_ROUTE, r, bad.vnet[0] = '\0', -EINVAL, "vnet");
+	REFUSED(OB_BUS_ROUTE, r, strcpy(bad.vnet, "none"), -ENOENT, "none");
+	REFUSED(OB_BUS_ROUTE, r, bad.prefix.family = 0, -EINVAL, "missing");
+	REFUSED(OB_BUS_ROUTE, r, bad.prefix.b[2] = 1, -EINVAL, "after its prefix");
+	REFUSED(OB_BUS_ROUTE, r, bad.prefix.prefix_len = 40, -EINVAL, "prefix length");
+	REFUSED(OB_BUS_ROUTE, r, bad.action = 0, -EINVAL, "action");
+	REFUSED(OB_BUS_ROUTE, r, bad.reserved[2] = 1, -EINVAL, "reserved");
+	REFUSED(OB_BUS_ROUTE, r, strcpy(bad.to_vnet, "none"), -ENOENT, "none");
+	REFUSED(OB_BUS_ROUTE, r, memset(bad.to_vnet, 'x', 32), -EINVAL, "to_vnet");
+	REFUSED(OB_BUS_ROUTE, r, (bad.action = 2, strcpy(bad.to_vnet, "red")), -EINVAL, "drops");
+	assert_int_equal(ADD(OB_BUS_ROUTE, r), 0);
+	REFUSED(OB_BUS_ROUTE, r, (void)0, -EEXIST, "10.1.0.0/16");
+}
+
+static void routes_are_listed_by_vnet(void **state)
+{
+	struct ob_bus_route r = route("red", ip4(0, 0, 0, 0, 0)), b, got;
+	struct ob_bus_vnet v = vnet("blue", 200);
+
+	(void)state;
+	add_basics();
+	assert_int_equal(ADD(OB_BUS_VNET, v), 0);
+	b = route("blue", ip4(10, 0, 0, 0, 8));
+	strcpy(b.to_vnet, "red");
+	assert_int_equal(ADD(OB_BUS_ROUTE, r), 0);
+	assert_int_equal(ADD(OB_BUS_ROUTE, b), 0);
+	assert_int_equal(list(OB_BUS_ROUTE, NULL, 0, NULL, 0), 2);
+	assert_int_equal(list(OB_BUS_ROUTE, &b, sizeof(b), &got, sizeof(got)), 1);
+	assert_memory_equal(&got, &b, sizeof(b));
+	got.action = 2;
+	got.to_vnet[0] = got.to_vnet[1] = got.to_vnet[2] = '\0';
+	assert_int_equal(SET(OB_BUS_ROUTE, got), 0);
+	assert_int_equal(list(OB_BUS_ROUTE, &b, sizeof(b), &got, sizeof(got)), 1);
+	assert_int_equal(got.action, 2);
+	assert_int_equal(DEL(OB_BUS_ROUTE, b), 0);
+	assert_int_equal(DEL(OB_BUS_ROUTE, b), -ENOENT);
+	assert_int_equal(list(OB_BUS_ROUTE, NULL, 0, NULL, 0), 1);
+}
+
+static void mapping_fields_are_checked(void **state)
+{
+	struct ob_bus_mapping m = mapping("red", 4, "t1");
+
+	(void)state;
+	add_basics();
+	REFUSED(OB_BUS_MAPPING, m, strcpy(bad.vnet, "none"), -ENOENT, "none");
+	REFUSED(OB_BUS_MAPPING, m, strcpy(bad.tunnel, "none"), -ENOENT, "none");
+	REFUSED(OB_BUS_MAPPING, m, bad.tunnel[0] = '\0', -EINVAL, "tunnel");
+	REFUSED(OB_BUS_MAPPING, m, bad.ca.family = 0, -EINVAL, "missing");
+	REFUSED(OB_BUS_MAPPING, m, bad.ca.prefix_len = 24, -EINVAL, "one address");
+	REFUSED(OB_BUS_MAPPING, m, memset(bad.mac, 0, 6), -EINVAL, "mac");
+	REFUSED(OB_BUS_MAPPING, m, bad.mac[0] = 1, -EINVAL, "multicast");
+	REFUSED(OB_BUS_MAPPING, m, bad.vni = 1 << 24, -EINVAL, "vni");
+	REFUSED(OB_BUS_MAPPING, m, bad.reserved[0] = 1, -EINVAL, "reserved");
+	assert_int_equal(list(OB_BUS_MAPPING, NULL, 0, NULL, 0), 0);
+	assert_int_equal(ADD(OB_BUS_MAPPING, m), 0);
+	REFUSED(OB_BUS_MAPPING, m, (void)0, -EEXIST, "10.0.0.4");
+}
+
+static void mappings_are_listed_by_vnet_and_address(void **state)
+{
+	struct ob_bus_mapping m = mapping("red", 4, "t1"), n = mapping("red", 5, "t1"), got,
+			      f = {.vni = 0};
+
+	(void)state;
+	add_basics();
+	assert_int_equal(ADD(OB_BUS_MAPPING, m), 0);
+	assert_int_equal(ADD(OB_BUS_MAPPING, n), 0);
+	assert_int_equal(list(OB_BUS_MAPPING, NULL, 0, NULL, 0), 2);
+	assert_int_equal(list(OB_BUS_MAPPING, &n, sizeof(n), &got, sizeof(got)), 1);
+	assert_memory_equal(&got, &n, sizeof(n));
+	strcpy(f.vnet, "red");
+	assert_int_equal(list(OB_BUS_MAPPING, &f, sizeof(f), NULL, 0), 2);
+	f.vnet[0] = f.vnet[1] = f.vnet[2] = '\0';
+	f.ca = m.ca;
+	assert_int_equal(list(OB_BUS_MAPPING, &f, sizeof(f), NULL, 0), 1);
+	n.vni = 7;
+	assert_int_equal(SET(OB_BUS_MAPPING, n), 0);
+	assert_int_equal(list(OB_BUS_MAPPING, &n, sizeof(n), &got, sizeof(got)), 1);
+	assert_int_equal(got.vni, 7);
+	assert_int_equal(DEL(OB_BUS_MAPPING, n), 0);
+	assert_int_equal(list(OB_BUS_MAPPING, NULL, 0, NULL, 0), 1);
+}
+
+static void tunnel_fields_are_checked(void **state)
+{
+	struct ob_bus_tunnel t = tunnel("t1", 2), g;
+
+	(void)state;
+	REFUSED(OB_BUS_TUNNEL, t, bad.encap = 3, -EINVAL, "encap");
+	REFUSED(OB_BUS_TUNNEL, t, bad.csum = 3, -EINVAL, "csum");
+	REFUSED(OB_BUS_TUNNEL, t, bad.n_opts = 1, -EINVAL, "VXLAN has no options");
+	REFUSED(OB_BUS_TUNNEL, t, bad.remote.family = 0, -EINVAL, "remote is missing");
+	REFUSED(OB_BUS_TUNNEL, t, bad.remote.b[0] = 127, -EINVAL, "one host");
+	REFUSED(OB_BUS_TUNNEL, t, bad.local = bad.remote, -EINVAL, "same address");
+	REFUSED(
+	    OB_BUS_TUNNEL, t, (bad.local.family = 6, bad.local.b[0] = 0x20), -EINVAL, "families");
+	g = t;
+	g.encap = 2;
+	REFUSED(OB_BUS_TUNNEL, g, bad.n_opts = 9, -EINVAL, "options");
+	REFUSED(OB_BUS_TUNNEL, g, (bad.n_opts = 1, bad.opt[0].len = 3), -EINVAL, "multiple of 4");
+	REFUSED(
+	    OB_BUS_TUNNEL, g, (bad.n_match = 1, bad.match[0].len = 128), -EINVAL, "multiple of 4");
+	REFUSED(OB_BUS_TUNNEL, g, (bad.n_opts = 2, bad.opt[0].len = bad.opt[1].len = 64), -EINVAL,
+	    "136");
+	assert_int_equal(list(OB_BUS_TUNNEL, NULL, 0, NULL, 0), 0);
+	assert_int_equal(ADD(OB_BUS_TUNNEL, t), 0);
+	REFUSED(OB_BUS_TUNNEL, t, (void)0, -EEXIST, "exists");
+	REFUSED(OB_BUS_TUNNEL, t, strcpy(bad.name, "t2"), -EEXIST, "");
+	assert_int_equal(list(OB_BUS_TUNNEL, NULL, 0, NULL, 0), 1);
+}
+
+static void tunnel_comes_back_as_given_and_can_change(void **state)
+{
+	struct ob_bus_tunnel t = tunnel("t1", 2), r;
+
+	(void)state;
+	t.encap = 2;
+	t.local = ip4(192, 0, 2, 1, 32);
+	t.remote.prefix_len = 32;
+	t.ttl = 9;
+	t.n_opts = 1;
+	t.opt[0] = (struct ob_bus_geneve_opt){
+	    .opt_class = 0xff01, .type = 1, .len = 4, .data = {0, 0, 0, 42}};
+	t.n_match = 1;
+	t.match[0] = t.opt[0];
+	assert_int_equal(ADD(OB_BUS_TUNNEL, t), 0);
+	assert_int_equal(list(OB_BUS_TUNNEL, NULL, 0, &r, sizeof(r)), 1);
+	assert_int_equal(r.port, 6081);
+	assert_int_equal(r.csum, 2);
+	assert_int_equal(r.nexthop_ok, 0);
+	r.port = 0;
+	r.csum = 0;
+	r.inner_mtu = 0;
+	assert_memory_equal(&r, &t, sizeof(r));
+	r.remote.b[3] = 9;
+	assert_int_equal(SET(OB_BUS_TUNNEL, r), 0);
+	assert_int_equal(list(OB_BUS_TUNNEL, &t, sizeof(t), &r, sizeof(r)), 1);
+	assert_int_equal(r.remote.b[3], 9);
+	assert_int_equal(DEL(OB_BUS_TUNNEL, r), 0);
+	assert_int_equal(list(OB_BUS_TUNNEL, NULL, 0, NULL, 0), 0);
+}
+
+static void what_is_used_is_ebusy_and_tells_by_whom(void **state)
+{
+	struct ob_bus_function f = function("f1");
+	struct ob_bus_vnet v = vnet("red", 100);
+	struct ob_bus_tunnel t = tunnel("t1", 2);
+	struct ob_bus_eni e = eni("e1", "f1", "red");
+	struct ob_bus_mapping m = mapping("red", 4, "t1");
+	struct ob_bus_route r = route("red", ip4(10, 0, 0, 0, 8));
+
+	(void)state;
+	add_basics();
+	assert_int_equal(ADD(OB_BUS_ENI, e), 0);
+	assert_int_equal(ADD(OB_BUS_MAPPING, m), 0);
+	assert_int_equal(ADD(OB_BUS_ROUTE, r), 0);
+	assert_int_equal(DEL(OB_BUS_FUNCTION, f), -EBUSY);
+	assert_true(says("eni e1"));
+	assert_int_equal(DEL(OB_BUS_VNET, v), -EBUSY);
+	assert_true(says("eni e1"));
+	assert_int_equal(DEL(OB_BUS_TUNNEL, t), -EBUSY);
+	assert_true(says("10.0.0.4 in vnet red"));
+	assert_int_equal(DEL(OB_BUS_ENI, e), 0);
+	assert_int_equal(DEL(OB_BUS_VNET, v), -EBUSY);
+	assert_true(says("routes or mappings"));
+	assert_int_equal(DEL(OB_BUS_MAPPING, m), 0);
+	assert_int_equal(DEL(OB_BUS_ROUTE, r), 0);
+	assert_int_equal(DEL(OB_BUS_VNET, v), 0);
+	assert_int_equal(DEL(OB_BUS_TUNNEL, t), 0);
+	assert_int_equal(DEL(OB_BUS_FUNCTION, f), 0);
+	assert_int_equal(fake_models.n_alive, 0);
+}
+
+static void queues_are_listed_per_function(void **state)
+{
+	struct ob_bus_function f = function("f1"), g = function("f2");
+	struct ob_bus_queue q, want = {.queue = 0};
+
+	(void)state;
+	f.n_pairs = 4;
+	assert_int_equal(ADD(OB_BUS_FUNCTION, f), 0);
+	assert_int_equal(ADD(OB_BUS_FUNCTION, g), 0);
+	assert_int_equal(list(OB_BUS_QUEUE, NULL, 0, &q, sizeof(q)), 10);
+	assert_string_equal(q.function, "f1");
+	assert_int_equal(q.worker, -1);
+	assert_int_equal(q.n_pkts, 5);
+	strcpy(want.function, "f2");
+	assert_int_equal(list(OB_BUS_QUEUE, &want, sizeof(want), &q, sizeof(q)), 2);
+	assert_string_equal(q.function, "f2");
+	strcpy(want.function, "f3");
+	assert_int_equal(send_rec(OB_BUS_LIST, OB_BUS_QUEUE, &want, sizeof(want)), -ENOENT);
+}
+
+static void drops_of_one_function_are_all_listed(void **state)
+{
+	struct ob_bus_function f = function("f1");
+	struct ob_bus_drop d, want = {.n_pkts = 0};
+
+	(void)state;
+	assert_int_equal(ADD(OB_BUS_FUNCTION, f), 0);
+	assert_int_equal(list(OB_BUS_DROP, NULL, 0, NULL, 0), 0);
+	strcpy(want.function, "f1");
+	assert_int_equal(list(OB_BUS_DROP, &want, sizeof(want), &d, sizeof(d)), OB_N_DROPS);
+	assert_string_equal(d.function, "f1");
+	assert_string_equal(d.reason, "malformed_l2");
+	assert_true(d.help[0] != '\0');
+	strcpy(want.function, "uplink");
+	assert_int_equal(list(OB_BUS_DROP, &want, sizeof(want), &d, sizeof(d)), OB_N_DROPS);
+	want = (struct ob_bus_drop){.function = "f9"};
+	assert_int_equal(send_rec(OB_BUS_LIST, OB_BUS_DROP, &want, sizeof(want)), -ENOENT);
+}
+
+static void names_survive_in_the_arena(void **state)
+{
+	struct ob_bus_vnet v = vnet("red", 100), r;
+
+	(void)state;
+	add_basics();
+	ob_card_destroy(card);
+	open_card();
+	assert_int_equal(list(OB_BUS_VNET, &v, sizeof(v), &r, sizeof(r)), 1);
+	assert_int_equal(r.vni, 100);
+	assert_int_equal(DEL(OB_BUS_VNET, v), 0);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {T(wrong_version_is_eprotonosupport),
+	    T(short_packet_and_wrong_magic_are_eproto), T(lengths_that_disagree_are_eproto),
+	    T(longer_records_of_a_newer_client_are_taken),
+	    T(unknown_verbs_and_nouns_are_eopnotsupp), T(batch_stops_at_the_first_mistake),
+	    T(list_of_many_comes_in_parts), T(card_tells_itself), T(function_gets_defaults),
+	    T(function_states), T(function_fields_are_checked),
+	    T(function_link_can_be_set_and_nothing_else), T(unknown_names_are_enoent),
+	    T(vnet_fields_are_checked), T(eni_fields_are_checked),
+	    T(eni_comes_back_as_given_and_can_change), T(route_fields_are_checked),
+	    T(routes_are_listed_by_vnet), T(mapping_fields_are_checked),
+	    T(mappings_are_listed_by_vnet_and_address), T(tunnel_fields_are_checked),
+	    T(tunnel_comes_back_as_given_and_can_change),
+	    T(what_is_used_is_ebusy_and_tells_by_whom), T(queues_are_listed_per_function),
+	    T(drops_of_one_function_are_all_listed), T(names_survive_in_the_arena)};
+
+	rte_log_set_global_level(RTE_LOG_ERR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

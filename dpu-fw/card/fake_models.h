@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Functions without a host: what the tests and the fuzz target of the bus put behind the card. */
+#pragma once
+
+#include "ob_card.h"
+
+struct fake_models {
+	int create_rc; /* what the next create returns */
+	unsigned n_alive;
+	bool link_down; /* as last set */
+	uint8_t driver_status;
+	bool connected;
+	struct ob_vnet_conf last; /* of the last create; its pointers are dead */
+};
+extern struct fake_models fake_models;
+extern const struct ob_card_models fake_card_models;
