@@ -30,6 +30,7 @@ static struct {
 	int memfd, eventfd, page;
 	uint8_t bar[BAR_BYTES];
 	unsigned n_resets;
+	bool stalled; /* the peer does not read */
 } fz;
 
 /* Our own rules, broken only by a bug of the server. */
@@ -97,6 +98,8 @@ static ssize_t fz_send(void *ctx, const void *bytes, size_t len, int fd)
 	struct vfu_hdr hdr;
 
 	(void)ctx;
+	if (fz.stalled)
+		return -EAGAIN;
 	must(len >= sizeof(hdr) && len <= VFU_MAX_MSG);
 	memcpy(&hdr, bytes, sizeof(hdr));
 	must(hdr.size == len && (fd < 0 || fd == fz.page));
@@ -128,6 +131,7 @@ static void fz_connect(void)
 	must(ob_vfu_attach(fz.v, pair[0]) == 0);
 	close(pair[1]);
 	fz.v->conn.tx.send = fz_send;
+	fz.stalled = false;
 }
 
 static void fz_create(void)
@@ -203,6 +207,13 @@ static void model_acts(unsigned what, uint8_t arg)
 	case 5:
 		vfu_conn_close(fz.v, "");
 		fz_connect();
+		break;
+	case 6:
+		fz.stalled = true;
+		break;
+	case 7:
+		fz.stalled = false;
+		must(vfu_tx_flush(&fz.v->conn.tx) == 0);
 		break;
 	default:
 		break;

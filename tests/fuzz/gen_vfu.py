@@ -11,7 +11,7 @@ import sys
  RESET, DIRTY, MULTI, FEATURE, MIG_READ, MIG_WRITE) = range(1, 19)
 NO_REPLY, REPLY = 0x10, 1
 ONE_FD, TWO_FDS, ALL_FDS, MEM, SPLIT, FIX = 1, 2, 3, 4, 8, 16
-IRQ, INTX, CHECK, LOOP, RECONNECT = (n << 5 for n in range(1, 6))
+IRQ, INTX, CHECK, LOOP, RECONNECT, STALL, UNSTALL = (n << 5 for n in range(1, 8))
 CFG = 7
 # Where this server puts its capabilities.
 MSIX, EXP, VPD = 0x40, 0x4c, 0x88
@@ -124,6 +124,8 @@ SEEDS = {
                     version(b'\0'), version(), version()],
     'fds': [version(), msg(RESET, ctl=ONE_FD), version(), set_irqs(EVENTFD_TRIGGER, 2, 0, 2, TWO_FDS | MEM), set_irqs(NONE_TRIGGER, 2, 0, 1, ONE_FD),
             dma_map(0, 0x1000, ctl=TWO_FDS | MEM), version(), dma_map(0, 0x1000, ctl=ONE_FD)],
+    'slow': [version(), msg(RESET, ctl=STALL), read(CFG, 0, 4096), read(0, 0, 0x4000), region_info(0, 64), write(0, 0, b'1', ctl=UNSTALL), read(CFG, 0, 4)],
+    'deaf': [version(), msg(RESET, ctl=STALL)] + [read(0, 0, 0x4000)] * 70,
     'short': [version(), msg(READ, bytes(15)), version(), msg(WRITE, bytes(17), ctl=FIX), struct.pack('<BHHIII', 0, 1, RESET, 3, 0, 0)],
 }
 
