@@ -12,7 +12,9 @@
 #define ECN_NOT_ECT	0
 #define ECN_CE		3
 
-enum { OVERLAY, KERNEL, DROP };
+#define OVERLAY OB_OUTER_OVERLAY
+#define KERNEL	OB_OUTER_KERNEL
+#define DROP	OB_OUTER_DROP
 
 int ob_pkt_pull(struct rte_mbuf *pkt, unsigned len)
 {
@@ -46,7 +48,7 @@ int ob_pkt_pull(struct rte_mbuf *pkt, unsigned len)
 	return 0;
 }
 
-static inline int drop(enum ob_drop *why, enum ob_drop reason)
+static inline enum ob_outer_verdict drop(enum ob_drop *why, enum ob_drop reason)
 {
 	*why = reason;
 	return DROP;
@@ -69,8 +71,9 @@ struct ip_view {
 };
 
 /* Returns OVERLAY (UDP to one of our addresses), KERNEL or DROP. 'len' bytes are contiguous. */
-static inline int parse_ip4(const struct ob_encap_local *l, const struct rte_mbuf *pkt,
-    const uint8_t *p, uint32_t len, struct ip_view *v, enum ob_drop *why)
+static inline enum ob_outer_verdict parse_ip4(const struct ob_encap_local *l,
+    const struct rte_mbuf *pkt, const uint8_t *p, uint32_t len, struct ip_view *v,
+    enum ob_drop *why)
 {
 	struct rte_ipv4_hdr ip;
 	uint32_t hlen, total;
@@ -102,8 +105,9 @@ static inline int parse_ip4(const struct ob_encap_local *l, const struct rte_mbu
 	return OVERLAY;
 }
 
-static inline int parse_ip6(const struct ob_encap_local *l, const struct rte_mbuf *pkt,
-    const uint8_t *p, uint32_t len, struct ip_view *v, enum ob_drop *why)
+static inline enum ob_outer_verdict parse_ip6(const struct ob_encap_local *l,
+    const struct rte_mbuf *pkt, const uint8_t *p, uint32_t len, struct ip_view *v,
+    enum ob_drop *why)
 {
 	struct rte_ipv6_fragment_ext frag;
 	struct rte_ipv6_hdr ip;
@@ -164,7 +168,8 @@ static bool udp_csum_ok(const struct rte_mbuf *pkt, const struct ip_view *v,
 	return sum == 0xffff;
 }
 
-static inline int parse_vxlan(const uint8_t *p, struct ob_outer *o, enum ob_drop *why)
+static inline enum ob_outer_verdict parse_vxlan(
+    const uint8_t *p, struct ob_outer *o, enum ob_drop *why)
 {
 	/* RFC 7348, 5: only the I flag counts, everything reserved is ignored. */
 	if ((p[0] & VXLAN_FLAG_I) == 0)
@@ -173,7 +178,8 @@ static inline int parse_vxlan(const uint8_t *p, struct ob_outer *o, enum ob_drop
 	return OVERLAY;
 }
 
-static inline int parse_geneve(const uint8_t *p, struct ob_outer *o, enum ob_drop *why)
+static inline enum ob_outer_verdict parse_geneve(
+    const uint8_t *p, struct ob_outer *o, enum ob_drop *why)
 {
 	/* RFC 8926, 3.4: unknown versions are dropped. Control packets (O) carry no tenant frame that we could use. */
 	if ((p[0] & GENEVE_VERSION) != 0 || (p[1] & GENEVE_FLAG_OAM) != 0 ||
@@ -185,12 +191,12 @@ static inline int parse_geneve(const uint8_t *p, struct ob_outer *o, enum ob_dro
 }
 
 /* The UDP and tunnel headers; 'p' and 'len' as above. */
-static int parse_udp(const struct ob_encap_local *l, const struct rte_mbuf *pkt, const uint8_t *p,
-    uint32_t len, const struct ip_view *v, struct ob_outer *o, enum ob_drop *why)
+static enum ob_outer_verdict parse_udp(const struct ob_encap_local *l, const struct rte_mbuf *pkt,
+    const uint8_t *p, uint32_t len, const struct ip_view *v, struct ob_outer *o, enum ob_drop *why)
 {
 	struct rte_udp_hdr udp;
 	uint32_t udp_len, off, end;
-	int rc;
+	enum ob_outer_verdict rc;
 
 	/* A later fragment has no ports. The kernel gets it and forgets it: the first one was dropped here. */
 	if (!v->first_frag)
@@ -234,14 +240,14 @@ static int parse_udp(const struct ob_encap_local *l, const struct rte_mbuf *pkt,
 /* Longest outer headers, and enough of the inner frame for its own headers. */
 #define PULL_LEN (14 + 60 + 8 + 8 + 252 + 256)
 
-int ob_outer_parse(
+enum ob_outer_verdict ob_outer_parse(
     const struct ob_encap_local *l, struct rte_mbuf *pkt, struct ob_outer *o, enum ob_drop *why)
 {
 	struct rte_ether_hdr eth;
 	struct ip_view v;
 	const uint8_t *p;
 	uint32_t len;
-	int rc;
+	enum ob_outer_verdict rc;
 
 	if (unlikely(pkt->next != NULL) && ob_pkt_pull(pkt, PULL_LEN) < 0)
 		return drop(why, OB_DROP_OUTER_MALFORMED);

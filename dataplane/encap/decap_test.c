@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "test_encap.h"
 
-enum { OVERLAY, KERNEL, DROP };
+#define OVERLAY OB_OUTER_OVERLAY
+#define KERNEL	OB_OUTER_KERNEL
+#define DROP	OB_OUTER_DROP
 
 static const char *const peers[] = {"198.51.100.7", "2001:db8:9::7"};
 
 /* Carries bytes through parse, find and pop; frees the packet unless 'out' wants it. Returns what parse returned; '*why' OB_PASS when
  * the frame came through. */
-static int carry(const uint8_t *b, unsigned n, unsigned seg, enum ob_drop *why, uint32_t *vni,
-    struct test_pkt *out)
+static enum ob_outer_verdict carry(const uint8_t *b, unsigned n, unsigned seg, enum ob_drop *why,
+    uint32_t *vni, struct test_pkt *out)
 {
 	const struct ob_encap_local *l = ob_encap_local();
 	struct rte_mbuf *m = test_mbuf(b, n, seg);
 	struct ob_outer o;
 	uint32_t tunnel;
-	int rc;
+	enum ob_outer_verdict rc;
 
 	*why = OB_PASS;
 	rc = ob_outer_parse(l, m, &o, why);
@@ -94,7 +96,7 @@ static void every_truncation_is_dropped_or_left_to_the_kernel(void **state)
 		test_outer(&p, type, peers[kind >> 1], 7, &in, 0, opts, kind & 1 ? 16 : 0);
 		for (unsigned n = 0; n < p.len; n++) {
 			for (unsigned seg = 0; seg < 60; seg += 19) {
-				int rc = carry(p.b, n, seg, &why, NULL, NULL);
+				enum ob_outer_verdict rc = carry(p.b, n, seg, &why, NULL, NULL);
 
 				assert_int_not_equal(rc, OVERLAY);
 				if (rc == DROP)

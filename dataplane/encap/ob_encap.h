@@ -115,14 +115,19 @@ struct ob_outer {
 	uint8_t ecn;  /* of the outer header */
 };
 
+enum ob_outer_verdict {
+	OB_OUTER_OVERLAY, /* to us: 'o' is filled in */
+	OB_OUTER_KERNEL,  /* not overlay: belongs to the card's kernel */
+	OB_OUTER_DROP,	  /* '*why' is set */
+};
+
 /* Own addresses and ports as workers see them; one load per burst. */
 struct ob_encap_local;
 const struct ob_encap_local *ob_encap_local(void);
 
-/* Reads the outer headers; each length is checked before what it covers. Context: worker.
- * Returns 0 overlay: 'o' filled; 1 not overlay: belongs to the card's kernel; 2 drop: '*why' is set. The packet is unchanged,
- * but its headers may have been pulled together into the first segment. */
-int ob_outer_parse(
+/* Reads the outer headers; each length is checked before what it covers. The packet is unchanged, but its headers may have been
+ * pulled together into the first segment. Context: worker. */
+enum ob_outer_verdict ob_outer_parse(
     const struct ob_encap_local *l, struct rte_mbuf *pkt, struct ob_outer *o, enum ob_drop *why);
 /* Tunnels of a burst of keys: OB_TABLE_MISS or index. Context: worker. */
 void ob_outer_find(const struct ob_outer *o, uint32_t *tunnel, unsigned n);

@@ -101,7 +101,7 @@ uint32_t ob_policy_tunnel_refs(uint32_t tunnel);
 
 /* ---- worker side: compiled objects, immutable, good until the end of the round ------------------------------------------- */
 
-struct ob_vnet {
+struct ob_policy_vnet {
 	uint32_t vni;
 	const struct ob_lpm *lpm4, *lpm6; /* values: ob_route_value */
 };
@@ -129,7 +129,7 @@ struct ob_mapping {
 };
 
 /* NULL: none. */
-const struct ob_vnet *ob_vnet_at(uint32_t idx);
+const struct ob_policy_vnet *ob_vnet_at(uint32_t idx);
 const struct ob_eni *ob_eni_at(uint32_t idx);
 const struct ob_eni *ob_eni_of_vif(uint16_t vif);
 const struct ob_mapping *ob_mapping_at(uint32_t idx);

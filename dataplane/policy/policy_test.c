@@ -47,7 +47,7 @@ static uint32_t find_mac(uint32_t vni, const uint8_t mac[6])
 
 static uint32_t route_of(uint16_t vnet, const char *text)
 {
-	const struct ob_vnet *v = ob_vnet_at(vnet);
+	const struct ob_policy_vnet *v = ob_vnet_at(vnet);
 	struct ob_ip a = ip(text);
 	rte_be32_t ip4;
 

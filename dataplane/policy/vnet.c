@@ -17,11 +17,11 @@ struct region {
 };
 
 static struct region *region;
-static struct ob_vnet *vnets[OB_MAX_VNETS]; /* RCU */
+static struct ob_policy_vnet *vnets[OB_MAX_VNETS]; /* RCU */
 static struct ob_lpm *lpm4[OB_MAX_VNETS], *lpm6[OB_MAX_VNETS];
 static uint32_t refs[OB_MAX_VNETS]; /* ENIs, routes and mappings that name it */
 
-const struct ob_vnet *ob_vnet_at(uint32_t idx)
+const struct ob_policy_vnet *ob_vnet_at(uint32_t idx)
 {
 	return idx < OB_MAX_VNETS ? ob_rcu_load(&vnets[idx]) : NULL;
 }
@@ -49,9 +49,9 @@ struct ob_lpm *vnet_lpm(uint16_t idx, uint8_t family)
 	return family == AF_INET ? lpm4[idx] : lpm6[idx];
 }
 
-static void publish(uint32_t idx, struct ob_vnet *v)
+static void publish(uint32_t idx, struct ob_policy_vnet *v)
 {
-	struct ob_vnet *old = vnets[idx];
+	struct ob_policy_vnet *old = vnets[idx];
 
 	ob_rcu_publish(&vnets[idx], v);
 	ob_rcu_defer(free, old);
@@ -67,9 +67,9 @@ static void drop_tables(uint32_t idx)
 }
 
 /* Prefix tables and the compiled record of a VNET that is new or has a new VNI. */
-static int compile(uint32_t idx, const struct ob_vnet_cfg *cfg, struct ob_vnet **out)
+static int compile(uint32_t idx, const struct ob_vnet_cfg *cfg, struct ob_policy_vnet **out)
 {
-	struct ob_vnet *v = malloc(sizeof(*v));
+	struct ob_policy_vnet *v = malloc(sizeof(*v));
 
 	if (v == NULL)
 		return -ENOMEM;
@@ -78,7 +78,7 @@ static int compile(uint32_t idx, const struct ob_vnet_cfg *cfg, struct ob_vnet *
 		free(v);
 		return -ENOMEM;
 	}
-	*v = (struct ob_vnet){.vni = cfg->vni, .lpm4 = lpm4[idx], .lpm6 = lpm6[idx]};
+	*v = (struct ob_policy_vnet){.vni = cfg->vni, .lpm4 = lpm4[idx], .lpm6 = lpm6[idx]};
 	*out = v;
 	return 0;
 }
@@ -87,7 +87,7 @@ int ob_vnet_set(uint32_t idx, const struct ob_vnet_cfg *cfg, char *err, size_t e
 {
 	const struct ob_vnet_cfg *old = ob_vnet_get(idx);
 	struct ob_key key = ob_key_vni(cfg->vni), old_key;
-	struct ob_vnet *v;
+	struct ob_policy_vnet *v;
 	uint32_t at;
 	int rc;
 

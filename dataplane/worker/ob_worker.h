@@ -34,6 +34,7 @@
 	X(IP4_CHECKSUM, "ip4_checksum", "wrong IPv4 header checksum")                                                    \
 	X(ETHERTYPE, "ethertype", "neither IPv4, IPv6 nor ARP")                                                          \
 	X(NO_ENI, "no_eni", "the function has no ENI: add one")                                                          \
+	X(VLAN, "vlan", "VLAN-tagged frame: a VPC has no VLANs")                                                         \
 	X(SPOOFED_MAC, "spoofed_mac", "the guest sent from a MAC that its ENI does not own")                             \
 	X(SPOOFED_IP, "spoofed_ip", "the guest sent from an address that its ENI does not own")                          \
 	X(MULTICAST, "multicast", "multicast or broadcast that the card does not answer")                                \
@@ -41,6 +42,8 @@
 	X(NO_ROUTE, "no_route", "no route of the VNET covers the destination")                                           \
 	X(ROUTE_DROP, "route_drop", "a route says drop")                                                                 \
 	X(NO_MAPPING, "no_mapping", "the destination has no CA-to-PA mapping")                                           \
+	X(TO_ROUTER, "to_router", "sent to the virtual router's own address, which answers echo and DHCP only")          \
+	X(BAD_REQUEST, "bad_request", "malformed ARP, ND or DHCP, or one that needs no answer")                          \
 	X(TTL_EXPIRED, "ttl_expired", "TTL or hop limit ran out at the virtual router")                                  \
 	X(TOO_BIG, "too_big", "does not fit the path MTU; the sender was told by ICMP")                                  \
 	X(ICMP_LIMIT, "icmp_limit", "an ICMP error was due but the ENI's rate limit was reached")                        \

@@ -14,7 +14,8 @@ struct test_pkt {
 
 static inline void tp_bytes(struct test_pkt *p, const void *b, unsigned n)
 {
-	memcpy(p->b + p->len, b, n);
+	if (n > 0)
+		memcpy(p->b + p->len, b, n);
 	p->len += n;
 }
 

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Inside dataplane/stages only. */
+#pragma once
+
+#include <rte_arp.h>
+#include <rte_ether.h>
+#include <rte_icmp.h>
+#include <rte_ip.h>
+#include <rte_spinlock.h>
+#include <rte_tcp.h>
+#include <rte_udp.h>
+
+#include "ob_stages.h"
+
+#define TX_BUF	 256
+#define PREFETCH 4 /* packets ahead of the one that is worked on */
+
+/* A refill of ICMP errors, per worker and ENI. */
+struct bucket {
+	uint64_t tsc;
+	uint32_t tokens;
+	uint32_t reserved;
+};
+
+/* What the stages keep on a worker. */
+struct stage_ctx {
+	struct ob_edges edges;
+	unsigned n_tx;
+	struct rte_mbuf *tx[TX_BUF];
+	struct ob_burst rx;
+	struct ob_outer outer[OB_BURST_MAX];
+	struct bucket icmp[OB_MAX_ENIS];
+} __rte_cache_aligned;
+
+extern struct stage_ctx stage_ctxs[OB_MAX_WORKERS];
+extern struct ob_uplink_counters *uplink_counters; /* arena, [OB_MAX_WORKERS] */
+
+static inline struct stage_ctx *ctx_of(const struct ob_worker *w)
+{
+	return &stage_ctxs[ob_worker_id(w)];
+}
+
+/* Single writer: a store that a reader in another process sees whole. */
+static inline void stage_count(uint64_t *c, uint64_t n)
+{
+	__atomic_store_n(c, *c + n, __ATOMIC_RELAXED);
+}
+
+static inline void edge_put(
+    struct ob_edges *e, enum ob_edge edge, struct rte_mbuf *pkt, const struct ob_meta *meta)
+{
+	struct ob_burst *b = &e->burst[edge];
+
+	b->pkt[b->n] = pkt;
+	b->meta[b->n++] = *meta;
+	e->used |= 1u << edge;
+}
+
+/* Moves packet 'i' of a burst to position 'k' <= i. */
+static inline void burst_keep(struct ob_burst *b, unsigned k, unsigned i)
+{
+	if (k != i) {
+		b->pkt[k] = b->pkt[i];
+		b->meta[k] = b->meta[i];
+	}
+}
+
+static inline void prefetch_pkt(const struct ob_burst *b, unsigned i)
+{
+	if (i < b->n)
+		rte_prefetch0(rte_pktmbuf_mtod(b->pkt[i], void *));
+}
+
+static inline uint8_t *l3_of(const struct rte_mbuf *pkt, const struct ob_meta *meta)
+{
+	return rte_pktmbuf_mtod_offset(pkt, uint8_t *, meta->l2_len);
+}
+
+static inline uint8_t *l4_of(const struct rte_mbuf *pkt, const struct ob_meta *meta)
+{
+	return rte_pktmbuf_mtod_offset(pkt, uint8_t *, meta->l2_len + meta->l3_len);
+}
+
+static inline uint16_t fold_sum(uint32_t sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)sum;
+}
+
+static inline uint16_t load16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] << 8 | p[1]);
+}
+
+static inline void store16(uint8_t *p, uint16_t v)
+{
+	p[0] = (uint8_t)(v >> 8);
+	p[1] = (uint8_t)v;
+}
+
+static inline void store32(uint8_t *p, uint32_t v)
+{
+	store16(p, (uint16_t)(v >> 16));
+	store16(p + 2, (uint16_t)v);
+}
+
+/* Does the ENI own / is its router? 'ip' as in the packet. */
+static inline bool eni_has4(const struct ob_eni *eni, rte_be32_t ip)
+{
+	bool has = false;
+
+	for (unsigned i = 0; i < eni->n_addr4; i++)
+		has |= eni->addr4[i] == ip;
+	return has;
+}
+
+bool eni_has6(const struct ob_eni *eni, const uint8_t ip[16]);
+bool eni_routes4(const struct ob_eni *eni, rte_be32_t ip);
+bool eni_routes6(const struct ob_eni *eni, const uint8_t ip[16]); /* its link-local address too */
+
+static inline bool is_link_local(const uint8_t ip[16])
+{
+	return ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80;
+}
+
+/* answer.c: what all answers share. */
+
+/* An empty packet with room in front, and its metadata: to the guest that 'to' came from. NULL: counted NO_MBUF. */
+struct rte_mbuf *answer_new(struct ob_worker *w, const struct ob_meta *to, struct ob_meta *meta);
+/* Sends made packets: to in_vif's guest, or through the tunnel they came by. */
+void answer_send(struct ob_worker *w, struct ob_burst *b);
+/* Each fills in a header and returns what is behind it. */
+uint8_t *answer_ether(uint8_t *p, const uint8_t dst[6], const uint8_t src[6], uint16_t type);
+uint8_t *answer_ip4(
+    uint8_t *p, rte_be32_t src, rte_be32_t dst, uint8_t proto, uint16_t payload_len);
+uint8_t *answer_ip6(uint8_t *p, const uint8_t src[16], const uint8_t dst[16], uint8_t proto,
+    uint8_t hops, uint16_t payload_len);
+/* Checksum of an L4 packet of 'len' bytes at 'l4'; 'ip' is its header. To be stored as it is. */
+uint16_t answer_csum4(const uint8_t *ip, uint8_t proto, const uint8_t *l4, uint16_t len);
+uint16_t answer_csum6(const uint8_t *ip, uint8_t proto, const uint8_t *l4, uint16_t len);
+/* Metadata of a made IP packet with Ethernet in front. */
+void answer_meta(struct ob_meta *meta, bool is_ip6, uint8_t proto, uint8_t l4_len);
+
+/* answer_icmp.c */
+/* Who is told, why: one ICMP error about 'pkt' to its sender, within the ENI's rate. Consumes 'pkt' (counted 'reason', or ICMP_LIMIT). */
+struct icmp_error {
+	uint8_t type4, code4, type6, code6;
+	enum ob_drop reason;
+};
+void icmp_error_burst(struct ob_worker *w, const struct ob_eni *eni, struct ob_burst *b,
+    const struct icmp_error *err);
+
+/* uplink_tx.c */
+void uplink_tx_flush(struct ob_worker *w, void *arg);
+extern struct uplink *uplink; /* control side; NULL: detached */
+
+struct uplink {
+	struct ob_uplink_conf conf;
+	bool multi_seg, shared_txq;
+	unsigned n_workers;
+	rte_spinlock_t tx_lock[OB_MAX_WORKERS]; /* by tx queue */
+};
+
+static inline void uplink_tx_put(struct ob_worker *w, struct stage_ctx *c, struct rte_mbuf *pkt)
+{
+	if (unlikely(c->n_tx == TX_BUF))
+		uplink_tx_flush(w, NULL);
+	c->tx[c->n_tx++] = pkt;
+}
+
+/* uplink_rx.c */
+unsigned uplink_rx_poll(struct ob_worker *w, void *arg);
+/* punt.c */
+void punt_burst(struct ob_worker *w, struct uplink *u, struct rte_mbuf **pkts, unsigned n);
+/* inject.c */
+unsigned inject_poll(struct ob_worker *w, void *arg);
+bool inject_arm(struct ob_worker *w, void *arg);
