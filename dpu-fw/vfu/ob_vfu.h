@@ -70,7 +70,8 @@ struct ob_vfu_ops {
 	void (*command)(void *ctx, uint16_t pci_command);
 	/* The DMA map changed (after a batch of map/unmap was applied): queues that stalled may look again. May be NULL. */
 	void (*dma_changed)(void *ctx);
-	/* A vector's eventfd changed or was (un)masked; the model re-reads it with ob_vfu_irq_fd. May be NULL. */
+	/* A vector's eventfd changed or was (un)masked; the model re-reads it with ob_vfu_irq_fd. When the host switches MSI-X or
+	 * its function mask, it comes for each vector that has an eventfd, for vector 0 if none has. May be NULL. */
 	void (*irq_changed)(void *ctx, unsigned vector);
 	/* A peer came or went. May be NULL. */
 	void (*connected)(void *ctx, bool up);

@@ -105,12 +105,25 @@ void ob_vfu_irq(struct ob_vfu *v, unsigned vector)
 		msix_raise(v, vector);
 }
 
+static void msix_all_changed(struct ob_vfu *v)
+{
+	bool told = false;
+
+	for (unsigned i = 0; i < v->conf.n_vectors; i++) {
+		if (v->irq.msix[i].fd < 0)
+			continue;
+		msix_changed(v, i);
+		told = true;
+	}
+	/* The model learns of the switch between MSI-X and INTx although no vector has an eventfd. */
+	if (!told)
+		msix_changed(v, 0);
+}
+
 void vfu_irq_config_changed(struct ob_vfu *v, bool msix, bool intx)
 {
-	for (unsigned i = 0; msix && i < v->conf.n_vectors; i++) {
-		if (v->irq.msix[i].fd >= 0)
-			msix_changed(v, i);
-	}
+	if (msix)
+		msix_all_changed(v);
 	if (intx)
 		intx_update(v);
 }

@@ -220,23 +220,24 @@ static bool kernel_tells_truncation(const int *fds, unsigned n)
 {
 	union {
 		struct cmsghdr align;
-		char buf[CMSG_SPACE(sizeof(int))];
+		char buf[CMSG_SPACE(VFU_MAX_FDS * sizeof(int))];
 	} ctl;
 	char byte;
 	struct iovec iov = {&byte, 1};
 	struct msghdr mh = {
 	    .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &ctl, .msg_controllen = sizeof(ctl)};
 	struct vfu_client c;
-	int pair[2], got;
+	int pair[2], got[VFU_MAX_FDS];
 	bool told;
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	vfu_client_init(&c, pair[1], NULL, NULL);
 	told = vfu_client_send_raw(&c, "x", 1, fds, n) == 0 &&
 	       recvmsg(pair[0], &mh, MSG_DONTWAIT) == 1 && (mh.msg_flags & MSG_CTRUNC) != 0;
-	if (CMSG_FIRSTHDR(&mh) != NULL) {
-		memcpy(&got, CMSG_DATA(&ctl.align), sizeof(got));
-		close(got);
+	if (told) {
+		memcpy(got, CMSG_DATA(&ctl.align), sizeof(got));
+		for (unsigned i = 0; i < VFU_MAX_FDS; i++)
+			close(got[i]);
 	}
 	close(pair[0]);
 	vfu_client_close(&c);
