@@ -30,7 +30,7 @@ struct app {
 	struct ob_card *card;
 	struct ob_bus *bus;
 	struct event *on_term, *on_int, *on_vif, *on_reclaim;
-	bool eal, workers;
+	bool eal, workers, encap, policy, stages;
 	char serial[32];
 	char err[512];
 };
@@ -87,10 +87,8 @@ static void find_serial(struct app *app)
 	FILE *f = fopen("/etc/machine-id", "re");
 	char id[13] = "";
 
-	if (app->opt.serial != NULL) {
-		/* A longer one is cut here and refused by ob_card_create, which knows the limit. */
+	if (app->opt.serial != NULL)
 		return;
-	}
 	if (f != NULL) {
 		if (fscanf(f, "%12s", id) != 1)
 			id[0] = '\0';
@@ -136,9 +134,16 @@ static int start_dataplane(struct app *app)
 		return rc;
 	}
 	app->workers = true;
-	if ((rc = ob_vif_init(app->arena)) < 0 || (rc = ob_encap_init(app->arena)) < 0 ||
-	    (rc = ob_policy_init(app->arena)) < 0 || (rc = ob_stages_init(app->arena)) < 0 ||
-	    (rc = ob_vpc_init()) < 0)
+	if ((rc = ob_vif_init(app->arena)) == 0 && (rc = ob_encap_init(app->arena)) == 0) {
+		app->encap = true;
+		rc = ob_policy_init(app->arena);
+		app->policy = rc == 0;
+	}
+	if (rc == 0 && (rc = ob_stages_init(app->arena)) == 0) {
+		app->stages = true;
+		rc = ob_vpc_init();
+	}
+	if (rc < 0)
 		snprintf(app->err, sizeof(app->err), "dataplane: %s", strerror(-rc));
 	return rc;
 }
@@ -219,6 +224,12 @@ static void stop(struct app *app)
 	ob_bus_destroy(app->bus);
 	ob_card_destroy(app->card);
 	ob_underlay_destroy(app->underlay);
+	if (app->stages)
+		ob_stages_fini();
+	if (app->policy)
+		ob_policy_fini();
+	if (app->encap)
+		ob_encap_fini();
 	if (app->workers)
 		ob_workers_stop();
 	free_event(app->on_term);

@@ -169,7 +169,7 @@ static void fill(
 	r->port = cfg->dst_port ? cfg->dst_port : cfg->type == OB_ENCAP_VXLAN ? 4789 : 6081;
 	put_ip(&r->local, &cfg->local, ip_bits(cfg->local.family));
 	put_ip(&r->remote, &cfg->remote, ip_bits(cfg->remote.family));
-	r->ttl = cfg->ttl;
+	r->ttl = cfg->ttl ? cfg->ttl : 64; /* what goes out */
 	r->n_opts = cfg->n_opts;
 	r->n_match = cfg->n_match;
 	put_opts(r->opt, cfg->opt, cfg->n_opts);

@@ -42,7 +42,9 @@ static void probe_error(const char *devargs, const char *name, int rc, char *err
 			       : "check the arguments after the name: the interface must exist in "
 				 "this network namespace, and it takes root";
 
-	snprintf(err, err_len, "uplink '%s': %s (%s)", devargs, strerror(-rc), what);
+	/* What DPDK says for an unknown driver (EFAULT: "bad address") would lead people astray. */
+	snprintf(err, err_len, "uplink '%s': %s%s(%s)", devargs, rc == -EFAULT ? "" : strerror(-rc),
+	    rc == -EFAULT ? "" : " ", what);
 }
 
 /* The port of the device that was just probed. */
