@@ -30,7 +30,7 @@ struct env {
 	struct ob_vif *vif;
 	struct fake_ring ring[2 * ENV_PAIRS];
 	int irq[2 * ENV_PAIRS];
-	bool packed;
+	bool packed, indirect;
 	unsigned n_workers;
 	/* What the input got. */
 	unsigned n_in;
@@ -99,7 +99,8 @@ static inline void env_start_queue(struct env *e, unsigned q, uint16_t size)
 	struct ob_virtq_conf c = {.size = size, .packed = e->packed, .indirect = true};
 
 	assert_int_equal(fake_ring_init(&e->ring[q], &e->g,
-			     &(struct fake_ring_conf){.size = size, .packed = e->packed}),
+			     &(struct fake_ring_conf){
+				 .size = size, .packed = e->packed, .indirect = e->indirect}),
 	    0);
 	c.desc.v = e->ring[q].desc_iova;
 	c.driver.v = e->ring[q].driver_iova;
@@ -193,9 +194,9 @@ static inline void env_post(struct env *e, unsigned q, unsigned n, uint32_t len,
 {
 	for (unsigned i = 0; i < n; i++) {
 		uint64_t at = fake_guest_alloc(&e->g, len, 1);
-		struct fake_sg sg[32];
+		struct fake_sg sg[64];
 
-		assert_true(at != 0 && pieces <= 32);
+		assert_true(at != 0 && pieces <= 64);
 		for (unsigned k = 0; k < pieces; k++) {
 			uint32_t from = len * k / pieces, to = len * (k + 1) / pieces;
 

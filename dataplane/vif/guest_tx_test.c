@@ -48,6 +48,82 @@ static void rx_frame_arrives_in_mergeable_buffers_of_any_size(void **state)
 	}
 }
 
+#define RX_ALL                                                                                 \
+	(F(VIRTIO_NET_F_MRG_RXBUF) | F(VIRTIO_NET_F_GUEST_CSUM) | F(VIRTIO_NET_F_GUEST_TSO4) | \
+	    F(VIRTIO_NET_F_GUEST_TSO6))
+
+/* More buffers in one delivery than the stock holds. */
+static void rx_burst_of_many_small_buffers(void **state)
+{
+	struct env *e = *state;
+	struct virtio_net_hdr_v1_hash h;
+	unsigned n = 0;
+
+	env_start(e, F(VIRTIO_NET_F_MRG_RXBUF), 1024);
+	env_post(e, 0, 700, 100, 1);
+	for (unsigned i = 0; i < 60; i++)
+		env_output(e,
+		    &(struct pkt_spec){.udp = true, .payload = 1000, .sport = (uint16_t)(i + 1)}, 0,
+		    0);
+	assert_int_equal(env_irqs(e, 0), 0);
+	env_round(e);
+	assert_int_equal(env_irqs(e, 0), 1);
+	while (env_receive(e, 0, 12, &h, env_flat) > 0) {
+		pkt_build(
+		    &(struct pkt_spec){.udp = true, .payload = 1000, .sport = (uint16_t)(++n)},
+		    env_frame, &(struct ob_meta){0});
+		assert_memory_equal(env_flat, env_frame, 1042);
+		assert_int_equal(rte_le_to_cpu_16(h.hdr.num_buffers), 11);
+	}
+	assert_int_equal(n, 60);
+	assert_int_equal(env_dropped_all(e), 0);
+	/* What was left over can be used. */
+	env_output(e, &(struct pkt_spec){.payload = 10}, 0, 0);
+	env_round(e);
+	assert_int_equal(env_receive(e, 0, 12, &h, env_flat), 64);
+}
+
+/* More segments in one delivery than there is room for: what is used up makes room. */
+static void rx_burst_of_many_segments(void **state)
+{
+	struct env *e = *state;
+	struct virtio_net_hdr_v1_hash h;
+	unsigned n = 0;
+
+	e->indirect = true;
+	env_start(e, F(VIRTIO_NET_F_MRG_RXBUF), 256);
+	env_post(e, 0, 180, 640, 64);
+	for (unsigned i = 0; i < 64; i++)
+		env_output(e,
+		    &(struct pkt_spec){.udp = true, .payload = 1000, .sport = (uint16_t)(i + 1)}, 0,
+		    0);
+	env_round(e);
+	while (env_receive(e, 0, 12, &h, env_flat) > 0) {
+		pkt_build(
+		    &(struct pkt_spec){.udp = true, .payload = 1000, .sport = (uint16_t)(++n)},
+		    env_frame, &(struct ob_meta){0});
+		assert_memory_equal(env_flat, env_frame, 1042);
+		assert_int_equal(rte_le_to_cpu_16(h.hdr.num_buffers), 2);
+	}
+	assert_int_equal(n, 64);
+	assert_int_equal(env_dropped_all(e), 0);
+}
+
+static void rx_packet_takes_a_bounded_number_of_buffers(void **state)
+{
+	struct env *e = *state;
+	struct virtio_net_hdr_v1_hash h;
+
+	env_start(e, RX_ALL, 1024);
+	env_post(e, 0, 1000, 100, 1);
+	env_output(e, &(struct pkt_spec){.payload = 60000, .partial = true}, OB_PKT_GSO, 1448);
+	env_output(e, &(struct pkt_spec){.payload = 25000, .partial = true}, OB_PKT_GSO, 1448);
+	env_round(e);
+	assert_int_equal(env_dropped(e, OB_DROP_GUEST_TOO_LONG), 1);
+	assert_int_equal(env_receive(e, 0, 12, &h, env_flat), 25054);
+	assert_memory_equal(env_flat, env_frame, 25054);
+}
+
 static void rx_single_buffers_hold_the_whole_packet_or_none(void **state)
 {
 	struct env *e = *state;
@@ -138,10 +214,6 @@ static void rx_bad_address_costs_the_packet_only(void **state)
 	assert_int_equal(pkt_get16(env_flat + 34), 2);
 	assert_int_equal(ob_vif_poll_events(), 0);
 }
-
-#define RX_ALL                                                                                 \
-	(F(VIRTIO_NET_F_MRG_RXBUF) | F(VIRTIO_NET_F_GUEST_CSUM) | F(VIRTIO_NET_F_GUEST_TSO4) | \
-	    F(VIRTIO_NET_F_GUEST_TSO6))
 
 static void rx_super_packet_passes_as_it_is(void **state)
 {
@@ -411,6 +483,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(rx_frame_arrives_in_mergeable_buffers_of_any_size),
+	    BOTH(rx_burst_of_many_small_buffers),
+	    BOTH(rx_burst_of_many_segments),
+	    BOTH(rx_packet_takes_a_bounded_number_of_buffers),
 	    BOTH(rx_single_buffers_hold_the_whole_packet_or_none),
 	    BOTH(rx_full_ring_drops_and_counts),
 	    BOTH(rx_buffer_without_room_for_the_header_goes_back_empty),

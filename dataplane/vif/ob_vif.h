@@ -71,6 +71,8 @@ void ob_vif_kick(struct ob_vif *vif, unsigned q);
 /* True if a queue broke (malformed ring): the model sets DEVICE_NEEDS_RESET. 'on_broken' is called on the main thread's
  * poll (ob_vif_poll_events) at most once per break. */
 void ob_vif_set_on_broken(struct ob_vif *vif, void (*fn)(void *ctx, unsigned q), void *ctx);
+/* What broke a running queue, in a few words for a log; "sound" if nothing did, "stopped". Context: control. */
+const char *ob_vif_broken_why(const struct ob_vif *vif, unsigned q);
 /* Runs pending events of all vifs on the main thread; returns the number. fd: readable when there are some. */
 int ob_vif_event_fd(void);
 unsigned ob_vif_poll_events(void);

@@ -297,3 +297,8 @@ int ob_vif_queue_worker(const struct ob_vif *vif, unsigned q)
 {
 	return q < VIF_QUEUES ? __atomic_load_n(&vif->queue_worker[q], __ATOMIC_ACQUIRE) : -1;
 }
+
+const char *ob_vif_broken_why(const struct ob_vif *vif, unsigned q)
+{
+	return ob_vif_queue_running(vif, q) ? ob_virtq_broken_why(vif->queue[q]->vq) : "stopped";
+}

@@ -247,6 +247,9 @@ static void broken_queue_is_told_once_and_the_other_lives(void **state)
 	assert_int_equal(ob_vif_poll_events(), 1);
 	assert_int_equal(n_broken, 1);
 	assert_int_equal(last_broken, 1);
+	assert_string_not_equal(ob_vif_broken_why(e->vif, 1), "sound");
+	assert_string_equal(ob_vif_broken_why(e->vif, 0), "sound");
+	assert_string_equal(ob_vif_broken_why(e->vif, 2), "stopped");
 	assert_int_equal(ob_vif_poll_events(), 0);
 	assert_int_equal(e->n_in, 0);
 	env_post(e, 0, 1, 2000, 1);
