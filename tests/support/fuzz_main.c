@@ -50,6 +50,32 @@ static void load(const char *dir, const char *name)
 	fclose(f);
 }
 
+/* From a buffer of just that size, so that a sanitizer sees the first byte read past it. */
+static void run(const uint8_t *bytes, size_t len)
+{
+	uint8_t *exact = malloc(len > 0 ? len : 1);
+
+	if (exact == NULL)
+		abort();
+	memcpy(exact, bytes, len);
+	LLVMFuzzerTestOneInput(exact, len);
+	free(exact);
+}
+
+/* Puts a piece of another seed somewhere: sequences of operations mix. */
+static void splice(struct seed *m, const struct seed *other)
+{
+	size_t from = other->len ? rand32() % other->len : 0;
+	size_t n = other->len > from ? rand32() % (other->len - from) + 1 : 0;
+	size_t at = m->len ? rand32() % m->len : 0;
+
+	if (n > MAX_BYTES - m->len)
+		n = MAX_BYTES - m->len;
+	memmove(m->bytes + at + n, m->bytes + at, m->len - at);
+	memcpy(m->bytes + at, other->bytes + from, n);
+	m->len += n;
+}
+
 static void mutate(struct seed *m)
 {
 	unsigned n = 1 + rand32() % 8;
@@ -57,7 +83,7 @@ static void mutate(struct seed *m)
 	for (unsigned i = 0; i < n; i++) {
 		size_t at = m->len ? rand32() % m->len : 0;
 
-		switch (rand32() % 5) {
+		switch (rand32() % 6) {
 		case 0:
 			m->bytes[at] = (uint8_t)rand32();
 			break;
@@ -71,6 +97,9 @@ static void mutate(struct seed *m)
 			if (m->len < MAX_BYTES)
 				m->bytes[m->len++] = (uint8_t)rand32();
 			break;
+		case 4:
+			splice(m, seeds[rand32() % n_seeds]);
+			break;
 		default:
 			m->bytes[at] = (rand32() & 1) ? 0xff : 0;
 			break;
@@ -81,31 +110,34 @@ static void mutate(struct seed *m)
 int main(int argc, char **argv)
 {
 	struct seed *m = calloc(1, sizeof(*m));
-	struct dirent *e;
-	DIR *d;
+	struct dirent **e;
+	int n;
 
 	if (argc < 2 || m == NULL) {
 		fprintf(stderr, "usage: %s CORPUS-FOLDER\n", argv[0]);
 		return 2;
 	}
-	d = opendir(argv[1]);
-	if (d == NULL) {
+	/* Sorted: a folder lists its files in another order on another file system. */
+	n = scandir(argv[1], &e, NULL, alphasort);
+	if (n < 0) {
 		fprintf(stderr, "%s: no such corpus\n", argv[1]);
 		return 2;
 	}
-	while ((e = readdir(d)) != NULL)
-		load(argv[1], e->d_name);
-	closedir(d);
+	for (int i = 0; i < n; i++) {
+		load(argv[1], e[i]->d_name);
+		free(e[i]);
+	}
+	free(e);
 	if (n_seeds == 0) {
 		fprintf(stderr, "%s: the corpus is empty\n", argv[1]);
 		return 2;
 	}
 	for (unsigned i = 0; i < n_seeds; i++)
-		LLVMFuzzerTestOneInput(seeds[i]->bytes, seeds[i]->len);
+		run(seeds[i]->bytes, seeds[i]->len);
 	for (unsigned i = 0; i < N_MUTATIONS; i++) {
 		*m = *seeds[rand32() % n_seeds];
 		mutate(m);
-		LLVMFuzzerTestOneInput(m->bytes, m->len);
+		run(m->bytes, m->len);
 	}
 	printf("%u seeds, %u mutations\n", n_seeds, N_MUTATIONS);
 	for (unsigned i = 0; i < n_seeds; i++)
