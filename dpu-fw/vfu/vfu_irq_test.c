@@ -276,6 +276,7 @@ static void msix_without_eventfd_is_pending_until_it_has_one(void **state)
 	assert_int_equal(vfu_client_cfg32(&f.c, cap + PCI_MSIX_PBA), FIX_PBA);
 	assert_int_equal(
 	    vfu_client_cfg_set16(&f.c, cap + PCI_MSIX_FLAGS, PCI_MSIX_FLAGS_ENABLE), 0);
+	assert_int_equal(f.n_irq_changed, 1);
 	/* QEMU: "enable, no eventfd yet". */
 	assert_int_equal(set(&f, EVENTFD | TRIGGER, MSIX, 0, 1), 0);
 	ob_vfu_irq(f.v, 0);

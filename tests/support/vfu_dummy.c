@@ -1,23 +1,28 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A PCI function that does nothing but answer: memory behind BAR 0, an interrupt when 0x100 is written, a look whether the
  * guest's memory is shared when it becomes bus master. For trying the vfio-user server against a client without the rest
- * of the card: vfu_dummy SOCKET [--debug]. */
+ * of the card: vfu_dummy SOCKET [--debug] [--mmap]. With --mmap the last page of BAR 0 is a doorbell page. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include <event2/event.h>
 #include <linux/pci_regs.h>
 #include <rte_log.h>
+#include <sys/mman.h>
 
 #include "ob_gmem.h"
 #include "ob_vfu.h"
 
 #define BAR_BYTES 16384u
+#define PAGE_OFF  12288u
 #define RAISE	  0x100u
 
 struct dummy {
 	struct ob_vfu *v;
+	int page_fd; /* -1: none */
 	uint8_t bar[BAR_BYTES];
 	unsigned n_reset, n_dma_changed;
 };
@@ -80,6 +85,12 @@ static void dummy_connected(void *ctx, bool up)
 	struct ob_vfu_stats s;
 
 	ob_vfu_get_stats(d->v, &s);
+	if (!up && d->page_fd >= 0) {
+		uint32_t bell = 0;
+
+		(void)!pread(d->page_fd, &bell, sizeof(bell), PAGE_OFF);
+		printf("doorbell page: %#x\n", bell);
+	}
 	printf("%s: %lu messages, %lu bad, %lu maps, %lu unmaps, %u map changes, %u resets, %lu "
 	       "FLR, %lu interrupts\n",
 	    up ? "up" : "down", s.n_messages, s.n_bad_messages, s.n_dma_map, s.n_dma_unmap,
@@ -95,6 +106,18 @@ static const struct ob_vfu_ops dummy_ops = {
     .dma_changed = dummy_dma_changed,
     .connected = dummy_connected,
 };
+
+static int add_page(struct ob_vfu_bar *bar)
+{
+	int fd = memfd_create("doorbell", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0 || ftruncate(fd, BAR_BYTES) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0)
+		return -errno;
+	bar->mmap_off = PAGE_OFF;
+	bar->mmap_len = BAR_BYTES - PAGE_OFF;
+	bar->mmap_fd = fd;
+	return 0;
+}
 
 static void on_signal(evutil_socket_t sig, short what, void *base)
 {
@@ -128,11 +151,16 @@ int main(int argc, char **argv)
 	int rc;
 
 	if (argc < 2) {
-		fprintf(stderr, "usage: %s SOCKET [--debug]\n", argv[0]);
+		fprintf(stderr, "usage: %s SOCKET [--debug] [--mmap]\n", argv[0]);
 		return 2;
 	}
-	if (argc > 2 && strcmp(argv[2], "--debug") == 0)
-		rte_log_set_level_pattern("ob.*", RTE_LOG_DEBUG);
+	d.page_fd = -1;
+	for (int i = 2; i < argc; i++) {
+		if (strcmp(argv[i], "--debug") == 0)
+			rte_log_set_level_pattern("ob.*", RTE_LOG_DEBUG);
+		else if (strcmp(argv[i], "--mmap") == 0 && add_page(&conf.bar[0]) == 0)
+			d.page_fd = conf.bar[0].mmap_fd;
+	}
 	conf.path = argv[1];
 	conf.base = event_base_new();
 	rc = ob_gmem_catch_faults();
