@@ -23,7 +23,7 @@
 #define STALL_MS 200
 #define MAX_FDS	 4096
 
-static __thread bool is_vhost_thread;
+static __thread bool is_vhost_thread, passing_on;
 static struct sigaction previous;
 
 void vhost_guard_thread(void)
@@ -56,28 +56,31 @@ static void on_sigbus(int sig, siginfo_t *info, void *ctx)
 	errno = saved;
 	if (mended)
 		return;
-	if (previous.sa_flags & SA_SIGINFO) {
+	if ((previous.sa_flags & SA_SIGINFO) && !passing_on) {
+		passing_on = true; /* it may know us as its own predecessor */
 		previous.sa_sigaction(sig, info, ctx);
-	} else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
+		passing_on = false;
+	} else if (!(previous.sa_flags & SA_SIGINFO) && previous.sa_handler != SIG_DFL &&
+		   previous.sa_handler != SIG_IGN) {
 		previous.sa_handler(sig);
 	} else {
-		signal(
-		    sig, SIG_DFL); /* the access faults again and ends the process the usual way */
+		/* The access faults again and ends the process the usual way. */
+		signal(sig, SIG_DFL);
 	}
 }
 
 int vhost_guard_init(void)
 {
 	struct sigaction sa = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_ONSTACK};
-	static bool done;
+	struct sigaction now;
 
-	if (done)
-		return 0;
 	sigemptyset(&sa.sa_mask);
-	if (sigaction(SIGBUS, &sa, &previous) != 0)
+	if (sigaction(SIGBUS, NULL, &now) != 0)
 		return -errno;
-	done = true;
-	return 0;
+	if ((now.sa_flags & SA_SIGINFO) && now.sa_sigaction == on_sigbus)
+		return 0;
+	previous = now;
+	return sigaction(SIGBUS, &sa, NULL) == 0 ? 0 : -errno;
 }
 
 static bool has_path(const struct sockaddr_un *un, socklen_t len, const char *path)

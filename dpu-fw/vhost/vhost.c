@@ -20,6 +20,8 @@
 
 RTE_LOG_REGISTER(vhost_logtype, ob.vhost, INFO);
 
+#define LOG_BURST 10
+
 /* Messages that the library's own table does not show to its users. Spec: QEMU docs/interop/vhost-user. */
 #define MSG_RESET_OWNER	  4
 #define MSG_SET_MEM_TABLE 5
@@ -76,6 +78,19 @@ static void list_del(struct ob_vhost *vh)
 	pthread_mutex_unlock(&list_lock);
 }
 
+bool vhost_may_log(struct ob_vhost *vh)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	if (ts.tv_sec - vh->log_s >= LOG_BURST)
+		vh->log_s = ts.tv_sec - LOG_BURST;
+	if (vh->log_s >= ts.tv_sec)
+		return false;
+	vh->log_s++; /* lines logged count as seconds passed */
+	return true;
+}
+
 /* ---- handing over to the main thread ---- */
 
 /* Returns what the main thread answers, or -ESHUTDOWN while it closes this function (it waits for rte_vhost's thread then, so
@@ -93,8 +108,8 @@ static int call_main(struct ob_vhost *vh, struct vhost_call *c)
 	c->rc = -ESHUTDOWN;
 	if (!vh->closing) {
 		vh->call = c;
-		if (write(vh->call_fd, &one, sizeof(one)) < 0)
-			vhost_log(ERR, vh, "cannot wake the main thread");
+		/* Fails only when the counter is full, and then it wakes too. */
+		(void)!write(vh->call_fd, &one, sizeof(one));
 	}
 	while (!vh->closing && !c->done)
 		pthread_cond_wait(&vh->cond, &vh->lock);

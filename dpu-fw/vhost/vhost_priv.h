@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include <rte_log.h>
 #include <rte_vhost.h>
@@ -67,6 +68,7 @@ struct ob_vhost {
 	bool closing;
 	/* main thread */
 	bool registered, connected;
+	time_t log_s;
 	pid_t peer_pid;
 	unsigned n_regions;
 	struct vhost_region region[VHOST_MAX_REGIONS];
@@ -75,9 +77,15 @@ struct ob_vhost {
 };
 
 extern int vhost_logtype;
-#define vhost_log(level, vh, fmt, ...) \
-	rte_log(                       \
-	    RTE_LOG_##level, (uint32_t)vhost_logtype, "%s: " fmt "\n", (vh)->path, ##__VA_ARGS__)
+/* True once a second and function, with a burst of ten. Main thread. */
+bool vhost_may_log(struct ob_vhost *vh);
+/* For what a peer can trigger. */
+#define vhost_log(level, vh, fmt, ...)                                                     \
+	do {                                                                               \
+		if (vhost_may_log(vh))                                                     \
+			rte_log(RTE_LOG_##level, (uint32_t)vhost_logtype, "%s: " fmt "\n", \
+			    ob_vnet_name((vh)->vn), ##__VA_ARGS__);                        \
+	} while (0)
 
 /* What the one thread asks of the other. */
 struct vhost_call {

@@ -12,7 +12,7 @@
 #include <event2/event.h>
 #include <linux/virtio_pci.h>
 
-#include "vnet_fakes.h"
+#include "fake_ports.h"
 
 #define MEM_BYTES 0x4000u
 #define MEM_IOVA  0x1000u

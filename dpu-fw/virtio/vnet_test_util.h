@@ -14,7 +14,7 @@
 
 #include "ob_arena.h"
 #include "vnet.h"
-#include "vnet_fakes.h"
+#include "fake_ports.h"
 
 #define T_PAIRS	     3
 #define T_QUEUES     (2 * T_PAIRS + 1)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "vnet_fakes.h"
+#include "fake_ports.h"
 
 #include <errno.h>
 #include <string.h>
