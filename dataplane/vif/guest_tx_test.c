@@ -92,7 +92,7 @@ static void rx_burst_of_many_segments(void **state)
 
 	e->indirect = true;
 	env_start(e, F(VIRTIO_NET_F_MRG_RXBUF), 256);
-	env_post(e, 0, 180, 640, 64);
+	env_post(e, 0, 256, 300, 64);
 	for (unsigned i = 0; i < 64; i++)
 		env_output(e,
 		    &(struct pkt_spec){.udp = true, .payload = 1000, .sport = (uint16_t)(i + 1)}, 0,
@@ -103,7 +103,7 @@ static void rx_burst_of_many_segments(void **state)
 		    &(struct pkt_spec){.udp = true, .payload = 1000, .sport = (uint16_t)(++n)},
 		    env_frame, &(struct ob_meta){0});
 		assert_memory_equal(env_flat, env_frame, 1042);
-		assert_int_equal(rte_le_to_cpu_16(h.hdr.num_buffers), 2);
+		assert_int_equal(rte_le_to_cpu_16(h.hdr.num_buffers), 4);
 	}
 	assert_int_equal(n, 64);
 	assert_int_equal(env_dropped_all(e), 0);
@@ -278,6 +278,59 @@ static void rx_super_packet_is_segmented_for_a_guest_that_takes_none(void **stat
 		assert_int_equal(env_receive(e, 0, 12, &h, env_flat), 0);
 		env_destroy(e);
 	}
+}
+
+static void rx_super_packet_of_many_segments(void **state)
+{
+	struct env *e = *state;
+	struct virtio_net_hdr_v1_hash h;
+	struct ob_meta meta;
+	unsigned n = 0;
+	uint32_t len;
+
+	env_start(e, 0, 256);
+	env_post(e, 0, 200, 200, 1);
+	pkt_build(&(struct pkt_spec){.payload = 10000, .partial = true}, env_frame, &meta);
+	env_output(e, &(struct pkt_spec){.payload = 10000, .partial = true}, OB_PKT_GSO, 100);
+	env_round(e);
+	for (; (len = env_receive(e, 0, 12, &h, env_flat)) > 0; n++) {
+		assert_int_equal(len, 154);
+		assert_true(pkt_sums_right(env_flat, len, &meta));
+		assert_int_equal(pkt_get32(env_flat + 38), 100 * n);
+	}
+	assert_int_equal(n, 100);
+}
+
+static void rx_what_cannot_be_segmented_or_completed_is_dropped(void **state)
+{
+	struct env *e = *state;
+	struct ob_worker *w = ob_worker_get(0);
+	struct pkt_spec s = {.payload = 5000, .partial = true};
+	struct rte_mbuf *held[1024], *m;
+	struct ob_meta meta;
+	unsigned n = 0;
+	uint32_t len;
+
+	env_start(e, 0, 64);
+	env_post(e, 0, 10, 2000, 1);
+	/* No size; then a checksum field outside; then no buffers to cut it into. */
+	env_output(e, &s, OB_PKT_GSO, 0);
+	env_round(e);
+	assert_int_equal(env_dropped(e, OB_DROP_MALFORMED_L4), 1);
+	len = pkt_build(&(struct pkt_spec){.payload = 10, .partial = true}, env_frame, &meta);
+	m = pkt_mbuf(ob_worker_pool(w), env_frame, len, 2000);
+	meta.out_vif = ob_vif_idx(e->vif);
+	meta.csum_start = 1000;
+	ob_vif_output(w, &m, &meta, 1);
+	env_round(e);
+	assert_int_equal(env_dropped(e, OB_DROP_MALFORMED_L4), 2);
+	env_output(e, &s, OB_PKT_GSO, 1000);
+	while (n < 1024 && (held[n] = rte_pktmbuf_alloc(ob_worker_pool(w))) != NULL)
+		n++;
+	env_round(e);
+	assert_int_equal(env_dropped(e, OB_DROP_NO_MBUF), 1);
+	rte_pktmbuf_free_bulk(held, n);
+	assert_int_equal(fake_ring_outstanding(&e->ring[0]), 10);
 }
 
 static void rx_super_packet_with_cwr_passes_with_the_ecn_bit(void **state)
@@ -492,6 +545,8 @@ int main(void)
 	    BOTH(rx_bad_address_costs_the_packet_only),
 	    BOTH(rx_super_packet_passes_as_it_is),
 	    cmocka_unit_test(rx_super_packet_is_segmented_for_a_guest_that_takes_none),
+	    BOTH(rx_super_packet_of_many_segments),
+	    BOTH(rx_what_cannot_be_segmented_or_completed_is_dropped),
 	    BOTH(rx_super_packet_with_cwr_passes_with_the_ecn_bit),
 	    cmocka_unit_test(rx_partial_checksum_passes_or_is_completed),
 	    BOTH(rx_verified_checksum_is_told),

@@ -564,6 +564,36 @@ static void gro_many_flows_interleaved(void **state)
 	rte_pktmbuf_free_bulk(pkt, left);
 }
 
+static void gro_slot_of_a_finished_flow_is_taken(void **state)
+{
+	struct rte_mbuf *pkt[OB_BURST_MAX];
+	struct ob_meta meta[OB_BURST_MAX];
+	unsigned n = 0, left;
+
+	(void)state;
+	/* 16 flows of two, the second with PSH, then one more: every slot is closed by then. */
+	for (unsigned host = 0; host < 17; host++) {
+		for (unsigned k = 0; k < 2; k++) {
+			struct pkt_spec s = {.host = (uint8_t)host,
+			    .payload = 50,
+			    .seq = 50 * k,
+			    .tcp_flags = k ? 0x18 : 0x10};
+			uint32_t len = pkt_build(&s, frame, &meta[n]);
+
+			pkt[n++] = pkt_mbuf(pool, frame, len, 2000);
+		}
+	}
+	left = vif_gro(pkt, meta, n, true, true);
+	assert_int_equal(left, 17);
+	for (unsigned i = 0; i < left; i++) {
+		assert_int_equal(pkt[i]->pkt_len, 154);
+		assert_true(meta[i].flags & OB_PKT_GSO);
+		pkt_flat(pkt[i], flat);
+		assert_int_equal(pkt_get16(flat + 16), 140);
+	}
+	rte_pktmbuf_free_bulk(pkt, left);
+}
+
 static void gro_respects_what_the_guest_takes(void **state)
 {
 	(void)state;
@@ -641,6 +671,7 @@ int main(void)
 	    cmocka_unit_test_teardown(gro_merges_only_what_nobody_can_tell_apart, nothing_leaks),
 	    cmocka_unit_test_teardown(gro_keeps_order_around_what_it_leaves_alone, nothing_leaks),
 	    cmocka_unit_test_teardown(gro_many_flows_interleaved, nothing_leaks),
+	    cmocka_unit_test_teardown(gro_slot_of_a_finished_flow_is_taken, nothing_leaks),
 	    cmocka_unit_test_teardown(gro_respects_what_the_guest_takes, nothing_leaks),
 	    cmocka_unit_test_teardown(gro_stops_at_64k, nothing_leaks),
 	    cmocka_unit_test_teardown(gro_does_not_take_padding_for_data, nothing_leaks),
