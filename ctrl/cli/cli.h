@@ -84,6 +84,7 @@ struct noun {
 	const char *help;     /* one line */
 	const char *about;    /* paragraph for 'noun --help' */
 	const char *examples; /* lines */
+	const char *none;     /* said when there is none; NULL: a general text */
 	const struct field *fields;
 	unsigned n_fields;
 	/* Fills in what follows from the rest, checks what one field cannot know. Returns 0, or -EINVAL after a message. May be NULL. */

@@ -122,7 +122,8 @@ static int look(struct ob_client *c, const struct options *o, const struct noun 
 		keep_matching(&now, filter, given);
 		if (now.n == 0 && verb == V_SHOW && n->vertical) {
 			rows_free(&now);
-			return report(o, -ENOENT, "there is no such thing on this card");
+			return report(o, -ENOENT,
+			    n->none != NULL ? n->none : "there is no such thing on this card");
 		}
 		if (o->interval_s <= 0) {
 			print_rows(o, n, verb, &now);

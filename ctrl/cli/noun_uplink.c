@@ -39,6 +39,7 @@ const struct noun noun_uplink = {
     .about = "The card's kernel owns the underlay's addresses on the kernel interface: add "
 	     "addresses and routes there with ip(8), run a\n"
 	     "routing daemon on it. The card follows its routes and neighbours.",
+    .none = "this card has no uplink: start ob-card with --uplink",
     .fields = fields,
     .n_fields = sizeof(fields) / sizeof(fields[0]),
 };
