@@ -1,3 +1,3 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #define PACKED 1
-#include "virtq_fuzz.h"
+#include "test_virtq_fuzz.h"

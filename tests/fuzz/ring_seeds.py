@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Writes the seeds of the fuzz targets virtq-split, virtq-packed and gmem.
 
-The bytes are the operations that dataplane/virtq/virtq_fuzz.h and dataplane/gmem/gmem_fuzz.c read; run this again when
+The bytes are the operations that dataplane/virtq/test_virtq_fuzz.h and dataplane/gmem/gmem_fuzz.c read; run this again when
 their encoding changes.
 """
 import pathlib
