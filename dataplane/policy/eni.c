@@ -162,10 +162,20 @@ static void put_ip(
 		memcpy(v6[(*n6)++], ip->b, 16);
 }
 
-static void link_local(const uint8_t mac[6], uint8_t out[16])
+/* The virtual router's link-local address: the one that it was given, or one made from its MAC. */
+static void link_local(const struct ob_eni *e, uint8_t out[16])
 {
 	static const uint8_t prefix[8] = {0xfe, 0x80};
+	const uint8_t *mac = e->router_mac;
 
+	for (unsigned i = 0; i < e->n_router6; i++) {
+		const uint8_t *r = e->router6[i];
+
+		if (r[0] == 0xfe && (r[1] & 0xc0) == 0x80) {
+			memcpy(out, r, 16);
+			return;
+		}
+	}
 	memcpy(out, prefix, 8);
 	memcpy(out + 8, mac, 3);
 	out[8] ^= 2;
@@ -200,7 +210,7 @@ static struct ob_eni *compile(uint32_t idx, const struct ob_eni_cfg *cfg)
 		put_ip(&cfg->router[i], &e->n_router4, e->router4, &e->n_router6, e->router6);
 	for (unsigned i = 0; i < cfg->n_dns; i++)
 		put_ip(&cfg->dns[i], &e->n_dns4, e->dns4, &e->n_dns6, e->dns6);
-	link_local(e->router_mac, e->router_ll);
+	link_local(e, e->router_ll);
 	return e;
 }
 

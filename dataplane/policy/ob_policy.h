@@ -113,8 +113,8 @@ struct ob_eni {
 	uint8_t plen4[OB_ENI_MAX_ADDRS], plen6[OB_ENI_MAX_ADDRS];
 	rte_be32_t addr4[OB_ENI_MAX_ADDRS], router4[OB_ENI_MAX_ROUTERS], dns4[OB_ENI_MAX_ROUTERS];
 	uint32_t lease_s;
-	uint8_t router_ll
-	    [16]; /* link-local address of the virtual router, from its MAC (RFC 4291, appendix A) */
+	/* Link-local address of the virtual router: the first such of router6, else made from its MAC (RFC 4291, appendix A). */
+	uint8_t router_ll[16];
 	uint8_t addr6[OB_ENI_MAX_ADDRS][16];
 	uint8_t router6[OB_ENI_MAX_ROUTERS][16], dns6[OB_ENI_MAX_ROUTERS][16];
 };

@@ -186,6 +186,12 @@ static void eni_is_found_by_function_mac_and_addresses(void **state)
 	assert_int_equal(ob_eni_of_vif(5)->plen6[0], 128);
 	assert_int_equal(ob_eni_of_vif(5)->lease_s, 3600);
 	assert_memory_equal(ob_eni_of_vif(5)->router_ll, ll, 16);
+	/* A router that was given a link-local address speaks with that one. */
+	c.n_routers = 2;
+	c.router[0] = ip("2001:db8::1");
+	c.router[1] = ip("fe80::1");
+	assert_int_equal(ob_eni_set(3, &c, NULL, 0), 0);
+	assert_memory_equal(ob_eni_of_vif(5)->router_ll, c.router[1].b, 16);
 	assert_int_equal(find_mac(100, c.mac), 3);
 	assert_int_equal(find_mac(200, c.mac), OB_TABLE_MISS);
 	assert_int_equal(find_ca(0, "10.0.0.5"), OB_CA_ENI | 3);
