@@ -4,7 +4,6 @@ import json
 import pathlib
 import socket
 
-from netns import WIRE_MTU
 from proc import Daemon, LabError, run, tail
 
 UNDERLAY_IF = "ob-up0"
@@ -31,7 +30,7 @@ class Card:
     def start(self, transient=True):
         iface = self.wire.port(f"card-{self.name}")
         argv = [self.tools.card, "--bus", self.bus, "--uplink", f"net_af_packet0,iface={iface}",
-                "--underlay-netns", self.under.name, "--underlay-if", UNDERLAY_IF, "--mtu", WIRE_MTU, "--idle=sleep",
+                "--underlay-netns", self.under.name, "--underlay-if", UNDERLAY_IF, "--idle=sleep",
                 "--serial", f"LAB-{self.name.upper()}", "--run-dir", self.dir / f"card-{self.name}"]
         if hugepages_free_mb() < 512:
             argv.append("--no-huge")

@@ -4,7 +4,7 @@ import os
 
 from proc import LabError, run
 
-WIRE_MTU = 1600
+WIRE_MTU = 1500
 
 
 class Netns:

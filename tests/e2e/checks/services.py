@@ -73,7 +73,7 @@ def pmtu(world):
         mtu6 = int(told.group(1))
         need(mtu6 == want, f"ICMPv6 says MTU {mtu6}, the tunnel takes {want}\n{out}")
         g1.run("ip route flush cache; ip -6 route flush cache")
-        need(iperf(world, "red", "-n 4M")["bytes"] >= 4 << 20, "TCP did not get through the smaller path")
+        need(iperf(world, "red", "-n 4M")["bytes"] > 2 << 20, "TCP did not get through the smaller path")
         return mtu4
     finally:
         under.ip("link", "set", UNDERLAY_IF, "mtu", WIRE_MTU)
