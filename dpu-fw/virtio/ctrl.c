@@ -311,7 +311,7 @@ void vnet_ctrl_run(struct ob_vnet *vn)
 			n_done++;
 		}
 		if (n < 0) {
-			vnet_needs_reset(vn, "malformed control queue");
+			vnet_needs_reset(vn, ob_virtq_broken_why(vn->ctrl));
 			return;
 		}
 		irq = ob_virtq_flush(vn->ctrl);

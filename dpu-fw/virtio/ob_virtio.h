@@ -67,7 +67,9 @@ struct ob_vnet_status {
 	uint64_t offered, negotiated; /* feature bits; negotiated is 0 until FEATURES_OK */
 	uint16_t n_pairs, pairs_in_use;
 	uint32_t n_ranges; /* guest memory it can reach */
-	uint64_t n_bytes, n_faults;
+	uint64_t n_bytes;
+	uint64_t n_faults;     /* pages that went away under the card */
+	uint64_t n_violations; /* accesses that the memory firewall refused */
 	uint64_t n_resets, n_needs_reset, n_kicks, n_bad_kicks, n_ctrl, n_ctrl_err;
 	uint16_t
 	    n_queues; /* valid entries of queue[]; the last is the control queue where there is one */

@@ -276,6 +276,22 @@ static void a_queue_that_does_not_start_asks_for_a_reset(void **state)
 	assert_false(fake_vif.running[0]);
 }
 
+static void a_queue_whose_rings_are_not_mapped_starts_when_they_are(void **state)
+{
+	(void)state;
+	t_up(T_MIN, 2);
+	t_command(0);
+	fake_vif.start_rc = -EAGAIN;
+	t_command(T_NEEDS_DMA);
+	assert_false(fake_vif.running[0]);
+	assert_int_equal(t_read(STATUS, 1), T_UP);
+	fake_vif.start_rc = 0;
+	fake_vif.n_kicks[1] = 0;
+	fake_vfu.conf.ops->dma_changed(fake_vfu.conf.ctx);
+	assert_true(fake_vif.running[0] && fake_vif.running[1] && fake_vif.resume[0]);
+	assert_int_equal(fake_vif.n_kicks[1], 1);
+}
+
 static void doorbells_reach_their_queue_and_bad_ones_are_counted(void **state)
 {
 	struct t *t = *state;
@@ -398,6 +414,7 @@ int main(void)
 	    T(queues_run_only_while_bus_master_is_on),
 	    T(a_broken_queue_asks_for_a_reset_once_and_stops_all),
 	    T(a_queue_that_does_not_start_asks_for_a_reset),
+	    T(a_queue_whose_rings_are_not_mapped_starts_when_they_are),
 	    T(doorbells_reach_their_queue_and_bad_ones_are_counted),
 	    T(the_device_configuration_is_read_only),
 	    T(any_order_of_any_access_is_harmless),

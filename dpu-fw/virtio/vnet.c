@@ -128,10 +128,11 @@ void ob_vnet_update(struct ob_vnet *vn)
 	for (q = 0; q < vn->n_queues; q++)
 		if (vn->running[q] && !queue_wanted(vn, q))
 			queue_stop(vn, q);
-	for (q = 0; q < vn->n_queues && rc == 0; q++)
+	/* -EAGAIN: its rings are not mapped at the moment; ob_vnet_dma_changed tries again. */
+	for (q = 0; q < vn->n_queues && (rc == 0 || rc == -EAGAIN); q++)
 		if (!vn->running[q] && queue_wanted(vn, q))
 			rc = queue_start(vn, q);
-	if (rc != 0) {
+	if (rc != 0 && rc != -EAGAIN) {
 		if (vnet_may_log(vn))
 			vnet_log(WARNING, vn, "queue %u does not start: %s", q - 1, strerror(-rc));
 		vnet_needs_reset(vn, "a queue did not start");
@@ -177,6 +178,7 @@ void ob_vnet_kick(struct ob_vnet *vn, uint32_t q)
 
 void ob_vnet_dma_changed(struct ob_vnet *vn)
 {
+	ob_vnet_update(vn);
 	for (unsigned q = 0; q < vn->n_queues; q++)
 		if (vn->running[q] == VNET_Q_DATA)
 			ob_vif_kick(vn->vif, q);
@@ -212,7 +214,7 @@ static void on_broken(void *ctx, unsigned q)
 
 	if (q < vn->n_queues)
 		vn->broken[q] = true;
-	vnet_needs_reset(vn, "malformed ring or lost guest memory");
+	vnet_needs_reset(vn, ob_vif_broken_why(vn->vif, q));
 }
 
 static void reset(struct ob_vnet *vn)
@@ -376,6 +378,7 @@ void ob_vnet_get_status(const struct ob_vnet *vn, struct ob_vnet_status *out)
 	memcpy(out->mac, st->mac, sizeof(out->mac));
 	ob_gmem_usage(vn->gm, &out->n_ranges, &out->n_bytes);
 	ob_gmem_poisoned(vn->gm, &out->n_faults);
+	out->n_violations = ob_gmem_violations(vn->gm);
 	for (unsigned q = 0; q < vn->n_queues; q++) {
 		bool data = vn->running[q] == VNET_Q_DATA;
 

@@ -98,6 +98,13 @@ void ob_vif_set_on_broken(struct ob_vif *vif, void (*fn)(void *ctx, unsigned q),
 	fake_vif.on_broken_ctx = ctx;
 }
 
+const char *ob_vif_broken_why(const struct ob_vif *vif, unsigned q)
+{
+	(void)vif;
+	(void)q;
+	return "broken by the test";
+}
+
 int ob_vif_set_filter(struct ob_vif *vif, const struct ob_vif_filter *f)
 {
 	(void)vif;
