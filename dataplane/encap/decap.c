@@ -319,7 +319,7 @@ static enum ob_drop combine_ecn(uint8_t *frame, uint32_t len, uint8_t outer)
 	if (outer == ECN_NOT_ECT || (!is_ip4 && type != RTE_ETHER_TYPE_IPV6) ||
 	    len < RTE_ETHER_HDR_LEN + sizeof(struct rte_ipv4_hdr))
 		return OB_PASS;
-	tos = is_ip4 ? ip[1] : (uint8_t)(ip[0] << 4 | ip[1] >> 4);
+	tos = is_ip4 ? ip[1] : (uint8_t)((unsigned)ip[0] << 4 | ip[1] >> 4);
 	inner = tos & ECN_MASK;
 	if (inner == ECN_NOT_ECT)
 		return outer == ECN_CE ? OB_DROP_ECN_CE : OB_PASS;
@@ -331,7 +331,7 @@ static enum ob_drop combine_ecn(uint8_t *frame, uint32_t len, uint8_t outer)
 		uint32_t sum;
 
 		memcpy(&old_word, ip, 2);
-		ip[1] = (uint8_t)((tos & ~ECN_MASK) | outer);
+		ip[1] = (uint8_t)((tos & (uint8_t)~ECN_MASK) | outer);
 		memcpy(&new_word, ip, 2);
 		memcpy(&csum, ip + 10, 2);
 		/* RFC 1624, equation 3. */
@@ -341,7 +341,7 @@ static enum ob_drop combine_ecn(uint8_t *frame, uint32_t len, uint8_t outer)
 		csum = (uint16_t)~sum;
 		memcpy(ip + 10, &csum, 2);
 	} else {
-		ip[1] = (uint8_t)((ip[1] & ~(ECN_MASK << 4)) | outer << 4);
+		ip[1] = (uint8_t)((ip[1] & 0xcf) | outer << 4);
 	}
 	return OB_PASS;
 }

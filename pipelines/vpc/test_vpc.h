@@ -34,6 +34,7 @@ struct test_vpc {
 	struct test_pkt wire[TEST_MAX_OUT];  /* sent by the port */
 	struct rte_ring *to_card, *to_wire, *punt, *inject;
 	int punt_fd;
+	bool sink; /* count what comes to guests, and throw it away */
 	uint16_t port;
 };
 
@@ -43,7 +44,7 @@ extern struct test_vpc *tv;
 
 int vpc_group_setup(void **state);
 int vpc_group_teardown(void **state);
-/* Fresh policy: see the comment in vpc_fixture.c. Nothing delivered yet. */
+/* Fresh policy: see the comment in fake_vpc.c. Nothing delivered yet. */
 int vpc_begin(void **state);
 int vpc_end(void **state); /* fails when packet buffers were lost */
 /* The same without cmocka, for fuzz targets. */
@@ -51,6 +52,8 @@ int vpc_up(void);
 void vpc_policy(void);
 
 struct rte_mbuf *vpc_mbuf(const void *b, unsigned n, unsigned seg);
+/* What dataplane/vif calls. */
+void vpc_input(uint16_t vif, struct ob_burst *b);
 /* From a guest; 'flags', csum and segsz as its virtio header would say. */
 void vpc_from_guest(uint16_t vif, const struct test_pkt *p);
 void vpc_from_guest_offload(uint16_t vif, const struct test_pkt *p, uint16_t flags,
