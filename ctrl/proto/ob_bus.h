@@ -20,8 +20,8 @@
 enum ob_bus_verb {
 	/* ADD, DEL, SET: body: records, done in order up to the first that fails; the reply's 'count' tells how many were done. */
 	OB_BUS_ADD = 1,
-	OB_BUS_DEL = 2, /* key fields only */
-	OB_BUS_SET = 3, /* changes what may be changed in place */
+	OB_BUS_DEL = 2,	 /* key fields only */
+	OB_BUS_SET = 3,	 /* changes what may be changed in place */
 	OB_BUS_LIST = 4, /* body: empty, or one record as a filter by its non-empty key fields */
 };
 
@@ -34,8 +34,9 @@ enum ob_bus_noun {
 	OB_BUS_MAPPING = 6,
 	OB_BUS_TUNNEL = 7,
 	OB_BUS_UPLINK = 8,
-	OB_BUS_QUEUE = 9,   /* LIST: counters per queue */
-	OB_BUS_DROP = 10,   /* LIST: drop counters per function and reason; without a filter those that are not 0 */
+	OB_BUS_QUEUE = 9, /* LIST: counters per queue */
+	OB_BUS_DROP =
+	    10, /* LIST: drop counters per function and reason; without a filter those that are not 0 */
 	OB_BUS_WORKER = 11,
 };
 
@@ -50,11 +51,12 @@ struct ob_bus_hdr {
 	uint8_t verb;
 	uint8_t noun;
 	uint8_t flags;
-	uint16_t count;      /* records in the body */
-	uint32_t seq;        /* chosen by the client */
-	int32_t status;      /* replies */
-	uint32_t body_len;   /* bytes after this header; must match the packet */
-	uint32_t record_len; /* bytes of one record; a newer peer may send longer ones, the tail is ignored */
+	uint16_t count;	   /* records in the body */
+	uint32_t seq;	   /* chosen by the client */
+	int32_t status;	   /* replies */
+	uint32_t body_len; /* bytes after this header; must match the packet */
+	uint32_t
+	    record_len; /* bytes of one record; a newer peer may send longer ones, the tail is ignored */
 };
 static_assert(sizeof(struct ob_bus_hdr) == 24, "wire layout");
 
@@ -62,7 +64,7 @@ struct ob_bus_ip {
 	uint8_t family; /* 0 none, 4, 6 */
 	uint8_t prefix_len;
 	uint8_t reserved[2];
-	uint8_t b[16];  /* network byte order; IPv4 in the first four */
+	uint8_t b[16]; /* network byte order; IPv4 in the first four */
 };
 static_assert(sizeof(struct ob_bus_ip) == 20, "wire layout");
 
@@ -80,39 +82,40 @@ static_assert(sizeof(struct ob_bus_card) == 120, "wire layout");
 
 enum ob_bus_transport {
 	OB_BUS_VFIO_USER = 1,
-	OB_BUS_VHOST_USER = 2,        /* the card listens */
+	OB_BUS_VHOST_USER = 2,	      /* the card listens */
 	OB_BUS_VHOST_USER_CLIENT = 3, /* the card connects and reconnects */
 };
 
 enum ob_bus_fn_state {
-	OB_BUS_FN_WAITING = 0, /* no host is connected */
+	OB_BUS_FN_WAITING = 0,	 /* no host is connected */
 	OB_BUS_FN_CONNECTED = 1, /* host connected, driver not running */
-	OB_BUS_FN_RUNNING = 2, /* DRIVER_OK */
-	OB_BUS_FN_BROKEN = 3,  /* needs reset */
+	OB_BUS_FN_RUNNING = 2,	 /* DRIVER_OK */
+	OB_BUS_FN_BROKEN = 3,	 /* needs reset */
 };
 
 struct ob_bus_function {
 	char name[OB_BUS_NAME]; /* key */
 	char socket[OB_BUS_PATH];
-	uint8_t type;           /* 1: net */
-	uint8_t transport;      /* enum ob_bus_transport */
+	uint8_t type;	   /* 1: net */
+	uint8_t transport; /* enum ob_bus_transport */
 	uint8_t mac[6];
-	uint16_t n_pairs;       /* 0: default */
-	uint16_t queue_size;    /* 0: default */
-	uint16_t mtu;           /* 0: default */
-	uint8_t packed;         /* offer VIRTIO_F_RING_PACKED: 0 default (yes), 1 yes, 2 no */
-	uint8_t link;           /* 0 default (up), 1 up, 2 down */
-	uint32_t speed_mbps;    /* 0: default */
+	uint16_t n_pairs;    /* 0: default */
+	uint16_t queue_size; /* 0: default */
+	uint16_t mtu;	     /* 0: default */
+	uint8_t packed;	     /* offer VIRTIO_F_RING_PACKED: 0 default (yes), 1 yes, 2 no */
+	uint8_t link;	     /* 0 default (up), 1 up, 2 down */
+	uint32_t speed_mbps; /* 0: default */
 	/* answers only */
-	uint8_t state;          /* enum ob_bus_fn_state */
-	uint8_t device_status;  /* virtio status byte */
+	uint8_t state;	       /* enum ob_bus_fn_state */
+	uint8_t device_status; /* virtio status byte */
 	uint16_t active_pairs;
 	uint32_t vif;
-	uint64_t features;      /* negotiated */
-	uint64_t rx_pkts, rx_bytes, tx_pkts, tx_bytes; /* from the guest's view: rx = card to guest */
+	uint64_t features; /* negotiated */
+	uint64_t rx_pkts, rx_bytes, tx_pkts,
+	    tx_bytes; /* from the guest's view: rx = card to guest */
 	uint64_t drops;
 	uint64_t mapped_bytes;
-	uint64_t faults;        /* accesses outside mapped memory, rings broken, protocol errors */
+	uint64_t faults; /* accesses outside mapped memory, rings broken, protocol errors */
 	uint32_t peer_pid;
 	uint32_t n_connections;
 };
@@ -125,7 +128,7 @@ struct ob_bus_vnet {
 };
 static_assert(sizeof(struct ob_bus_vnet) == 40, "wire layout");
 
-#define OB_BUS_ENI_ADDRS 8
+#define OB_BUS_ENI_ADDRS   8
 #define OB_BUS_ENI_ROUTERS 4
 
 struct ob_bus_eni {
@@ -146,9 +149,9 @@ struct ob_bus_eni {
 static_assert(sizeof(struct ob_bus_eni) == 440, "wire layout");
 
 struct ob_bus_route {
-	char vnet[OB_BUS_NAME];    /* key */
-	struct ob_bus_ip prefix;   /* key */
-	uint8_t action;            /* 1: to_vnet, 2: drop */
+	char vnet[OB_BUS_NAME];	 /* key */
+	struct ob_bus_ip prefix; /* key */
+	uint8_t action;		 /* 1: to_vnet, 2: drop */
 	uint8_t reserved[3];
 	char to_vnet[OB_BUS_NAME];
 };
@@ -156,11 +159,11 @@ static_assert(sizeof(struct ob_bus_route) == 88, "wire layout");
 
 struct ob_bus_mapping {
 	char vnet[OB_BUS_NAME]; /* key */
-	struct ob_bus_ip ca;    /* key */
+	struct ob_bus_ip ca;	/* key */
 	char tunnel[OB_BUS_NAME];
 	uint8_t mac[6];
 	uint8_t reserved[2];
-	uint32_t vni;           /* 0: the VNET's own */
+	uint32_t vni; /* 0: the VNET's own */
 };
 static_assert(sizeof(struct ob_bus_mapping) == 96, "wire layout");
 
@@ -176,16 +179,16 @@ static_assert(sizeof(struct ob_bus_geneve_opt) == 128, "wire layout");
 
 struct ob_bus_tunnel {
 	char name[OB_BUS_NAME]; /* key */
-	uint8_t encap;          /* 1 VXLAN, 2 Geneve */
-	uint8_t csum;           /* 0 default, 1 on, 2 off */
-	uint16_t port;          /* 0: default of the encapsulation */
+	uint8_t encap;		/* 1 VXLAN, 2 Geneve */
+	uint8_t csum;		/* 0 default, 1 on, 2 off */
+	uint16_t port;		/* 0: default of the encapsulation */
 	struct ob_bus_ip local; /* family 0: chosen by the underlay's routes */
 	struct ob_bus_ip remote;
 	uint8_t ttl;
 	uint8_t n_opts, n_match;
-	uint8_t nexthop_ok;     /* answer: the way is resolved */
-	uint8_t nexthop_mac[6]; /* answer */
-	uint16_t inner_mtu;     /* answer, 0 unknown */
+	uint8_t nexthop_ok;			       /* answer: the way is resolved */
+	uint8_t nexthop_mac[6];			       /* answer */
+	uint16_t inner_mtu;			       /* answer, 0 unknown */
 	uint64_t tx_pkts, tx_bytes, rx_pkts, rx_bytes; /* answer */
 	struct ob_bus_geneve_opt opt[OB_BUS_MAX_OPTS];
 	struct ob_bus_geneve_opt match[OB_BUS_MAX_OPTS];
@@ -196,7 +199,7 @@ static_assert(sizeof(struct ob_bus_tunnel) == 2168, "wire layout");
 
 struct ob_bus_uplink {
 	char devargs[128];
-	char kernel_if[16];     /* TAP in the underlay namespace */
+	char kernel_if[16]; /* TAP in the underlay namespace */
 	char driver[32];
 	uint8_t mac[6];
 	uint16_t mtu;
@@ -206,17 +209,18 @@ struct ob_bus_uplink {
 	uint8_t reserved[2];
 	uint32_t speed_mbps;
 	struct ob_bus_ip addr[OB_BUS_UPLINK_ADDRS]; /* the card's underlay addresses */
-	uint64_t rx_pkts, rx_bytes, tx_pkts, tx_bytes, rx_missed, rx_errors, tx_errors, punted, injected;
+	uint64_t rx_pkts, rx_bytes, tx_pkts, tx_bytes, rx_missed, rx_errors, tx_errors, punted,
+	    injected;
 	uint32_t n_routes, n_neighbours;
 };
 static_assert(sizeof(struct ob_bus_uplink) == 440, "wire layout");
 
 struct ob_bus_queue {
 	char function[OB_BUS_NAME];
-	uint16_t queue;         /* virtqueue number: even = card to guest, odd = guest to card */
+	uint16_t queue; /* virtqueue number: even = card to guest, odd = guest to card */
 	uint16_t size;
-	int16_t worker;         /* -1: not running */
-	uint16_t flags;         /* 1: running, 2: packed, 4: broken */
+	int16_t worker; /* -1: not running */
+	uint16_t flags; /* 1: running, 2: packed, 4: broken */
 	uint64_t n_pkts, n_bytes, n_bursts, n_irqs, n_kicks, n_gso, n_full, n_errors;
 };
 static_assert(sizeof(struct ob_bus_queue) == 104, "wire layout");

@@ -224,14 +224,14 @@ static void stop(struct app *app)
 	ob_bus_destroy(app->bus);
 	ob_card_destroy(app->card);
 	ob_underlay_destroy(app->underlay);
+	if (app->workers)
+		ob_workers_stop();
 	if (app->stages)
 		ob_stages_fini();
 	if (app->policy)
 		ob_policy_fini();
 	if (app->encap)
 		ob_encap_fini();
-	if (app->workers)
-		ob_workers_stop();
 	free_event(app->on_term);
 	free_event(app->on_int);
 	free_event(app->on_vif);
