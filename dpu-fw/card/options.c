@@ -186,8 +186,8 @@ static int set_number(int opt, const char *value, struct options *o)
 		o->mem_mb = (unsigned)n;
 		return 0;
 	default:
-		if (number(value, 64, 1ul << 24, &n) < 0)
-			return mistake("arena-max", value, "megabytes, at least 64");
+		if (number(value, 512, 1ul << 24, &n) < 0)
+			return mistake("arena-max", value, "megabytes, at least 512");
 		o->arena_max = (uint64_t)n << 20;
 		return 0;
 	}
