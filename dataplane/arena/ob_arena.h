@@ -40,7 +40,8 @@ int ob_arena_fd(const struct ob_arena *a);
 /* Finds or makes the region 'name' of 'len' bytes (rounded up to pages), zeroed when new. '*fresh' tells which. The pointer is valid
  * until ob_arena_del_region or destroy. Context: control.
  * Returns 0; -EINVAL name or length; -ENOTSUP it exists with another layout version; -EMSGSIZE with another length; -ENOSPC. */
-int ob_arena_region(struct ob_arena *a, const char *name, uint32_t layout, uint64_t len, void **out, bool *fresh);
+int ob_arena_region(
+    struct ob_arena *a, const char *name, uint32_t layout, uint64_t len, void **out, bool *fresh);
 
 /* Deletes a region; its bytes go back to the system and may be reused. Returns 0, -ENOENT. Context: control. */
 int ob_arena_del_region(struct ob_arena *a, const char *name);

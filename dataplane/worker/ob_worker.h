@@ -27,48 +27,59 @@
 /* ---- why a packet was dropped: one edge per reason ---------------------------------------------------------------------- */
 
 /* X(id, "name", "what it means and what to do") */
-#define OB_DROP_REASONS(X)                                                                                               \
-	X(MALFORMED_L2, "malformed_l2", "shorter than its Ethernet or VLAN header")                                      \
-	X(MALFORMED_L3, "malformed_l3", "bad IP version, header length, total length or extension chain")                \
-	X(MALFORMED_L4, "malformed_l4", "shorter than its TCP, UDP or ICMP header")                                      \
-	X(IP4_CHECKSUM, "ip4_checksum", "wrong IPv4 header checksum")                                                    \
-	X(ETHERTYPE, "ethertype", "neither IPv4, IPv6 nor ARP")                                                          \
-	X(NO_ENI, "no_eni", "the function has no ENI: add one")                                                          \
-	X(VLAN, "vlan", "VLAN-tagged frame: a VPC has no VLANs")                                                         \
-	X(SPOOFED_MAC, "spoofed_mac", "the guest sent from a MAC that its ENI does not own")                             \
-	X(SPOOFED_IP, "spoofed_ip", "the guest sent from an address that its ENI does not own")                          \
-	X(MULTICAST, "multicast", "multicast or broadcast that the card does not answer")                                \
-	X(ARP_UNANSWERED, "arp_unanswered", "ARP or ND for an address that is not mapped")                               \
-	X(NO_ROUTE, "no_route", "no route of the VNET covers the destination")                                           \
-	X(ROUTE_DROP, "route_drop", "a route says drop")                                                                 \
-	X(NO_MAPPING, "no_mapping", "the destination has no CA-to-PA mapping")                                           \
-	X(TO_ROUTER, "to_router", "sent to the virtual router's own address, which answers echo and DHCP only")          \
-	X(BAD_REQUEST, "bad_request", "malformed ARP, ND or DHCP, or one that needs no answer")                          \
-	X(TTL_EXPIRED, "ttl_expired", "TTL or hop limit ran out at the virtual router")                                  \
-	X(TOO_BIG, "too_big", "does not fit the path MTU; the sender was told by ICMP")                                  \
-	X(ICMP_LIMIT, "icmp_limit", "an ICMP error was due but the ENI's rate limit was reached")                        \
-	X(NO_NEXTHOP, "no_nexthop", "the underlay has no route or no neighbour for the tunnel yet")                      \
-	X(OUTER_MALFORMED, "outer_malformed", "truncated or inconsistent outer headers")                                 \
-	X(OUTER_CHECKSUM, "outer_checksum", "wrong outer IPv4 or UDP checksum")                                          \
-	X(OUTER_FRAGMENT, "outer_fragment", "fragmented tunnel packet: raise the underlay's MTU")                       \
-	X(ECN_CE, "ecn_ce", "congestion was marked on a packet whose sender does not understand the mark (RFC 6040)")    \
-	X(TUNNEL_UNKNOWN, "tunnel_unknown", "overlay packet from a tunnel end that is not configured")                   \
-	X(VNI_UNKNOWN, "vni_unknown", "overlay packet with a VNI that is not configured")                                \
-	X(VXLAN_FLAGS, "vxlan_flags", "VXLAN header without a valid VNI flag")                                           \
-	X(GENEVE_HEADER, "geneve_header", "Geneve version, length or protocol type not understood")                      \
-	X(GENEVE_CRITICAL, "geneve_critical", "unknown critical Geneve option")                                          \
-	X(GENEVE_MATCH, "geneve_match", "a Geneve option that the tunnel demands is missing or different")               \
-	X(NESTED_TUNNEL, "nested_tunnel", "tunnel in tunnel addressed to this card")                                     \
-	X(NO_INNER_ENI, "no_inner_eni", "no ENI of this VNET has the inner destination MAC")                             \
-	X(GUEST_RING_FULL, "guest_ring_full", "the guest posted no receive buffer")                                      \
-	X(GUEST_FILTER, "guest_filter", "the guest's own receive filter (MAC, VLAN, mode) refused it")                   \
-	X(GUEST_DOWN, "guest_down", "the guest's driver is not running")                                                 \
-	X(GUEST_TOO_LONG, "guest_too_long", "longer than the guest's buffers and it takes no merged buffers")            \
-	X(VNET_HDR, "vnet_hdr", "the guest's virtio-net header makes no sense")                                          \
-	X(GUEST_MEMORY, "guest_memory", "a descriptor points outside the memory that the host mapped")                   \
-	X(NO_MBUF, "no_mbuf", "packet buffers ran out")                                                                  \
-	X(UPLINK_FULL, "uplink_full", "the uplink's transmit queue was full")                                            \
-	X(HANDOFF_FULL, "handoff_full", "another worker's handoff ring was full")                                        \
+#define OB_DROP_REASONS(X)                                                                        \
+	X(MALFORMED_L2, "malformed_l2", "shorter than its Ethernet or VLAN header")               \
+	X(MALFORMED_L3, "malformed_l3",                                                           \
+	    "bad IP version, header length, total length or extension chain")                     \
+	X(MALFORMED_L4, "malformed_l4", "shorter than its TCP, UDP or ICMP header")               \
+	X(IP4_CHECKSUM, "ip4_checksum", "wrong IPv4 header checksum")                             \
+	X(ETHERTYPE, "ethertype", "neither IPv4, IPv6 nor ARP")                                   \
+	X(NO_ENI, "no_eni", "the function has no ENI: add one")                                   \
+	X(VLAN, "vlan", "VLAN-tagged frame: a VPC has no VLANs")                                  \
+	X(SPOOFED_MAC, "spoofed_mac", "the guest sent from a MAC that its ENI does not own")      \
+	X(SPOOFED_IP, "spoofed_ip", "the guest sent from an address that its ENI does not own")   \
+	X(MULTICAST, "multicast", "multicast or broadcast that the card does not answer")         \
+	X(ARP_UNANSWERED, "arp_unanswered", "ARP or ND for an address that is not mapped")        \
+	X(NO_ROUTE, "no_route", "no route of the VNET covers the destination")                    \
+	X(ROUTE_DROP, "route_drop", "a route says drop")                                          \
+	X(NO_MAPPING, "no_mapping", "the destination has no CA-to-PA mapping")                    \
+	X(TO_ROUTER, "to_router",                                                                 \
+	    "sent to the virtual router's own address, which answers echo and DHCP only")         \
+	X(BAD_REQUEST, "bad_request", "malformed ARP, ND or DHCP, or one that needs no answer")   \
+	X(TTL_EXPIRED, "ttl_expired", "TTL or hop limit ran out at the virtual router")           \
+	X(TOO_BIG, "too_big", "does not fit the path MTU; the sender was told by ICMP")           \
+	X(ICMP_LIMIT, "icmp_limit", "an ICMP error was due but the ENI's rate limit was reached") \
+	X(NO_NEXTHOP, "no_nexthop",                                                               \
+	    "the underlay has no route or no neighbour for the tunnel yet")                       \
+	X(OUTER_MALFORMED, "outer_malformed", "truncated or inconsistent outer headers")          \
+	X(OUTER_CHECKSUM, "outer_checksum", "wrong outer IPv4 or UDP checksum")                   \
+	X(OUTER_FRAGMENT, "outer_fragment", "fragmented tunnel packet: raise the underlay's MTU") \
+	X(ECN_CE, "ecn_ce",                                                                       \
+	    "congestion was marked on a packet whose sender does not understand the mark (RFC "   \
+	    "6040)")                                                                              \
+	X(TUNNEL_UNKNOWN, "tunnel_unknown",                                                       \
+	    "overlay packet from a tunnel end that is not configured")                            \
+	X(VNI_UNKNOWN, "vni_unknown", "overlay packet with a VNI that is not configured")         \
+	X(VXLAN_FLAGS, "vxlan_flags", "VXLAN header without a valid VNI flag")                    \
+	X(GENEVE_HEADER, "geneve_header",                                                         \
+	    "Geneve version, length or protocol type not understood")                             \
+	X(GENEVE_CRITICAL, "geneve_critical", "unknown critical Geneve option")                   \
+	X(GENEVE_MATCH, "geneve_match",                                                           \
+	    "a Geneve option that the tunnel demands is missing or different")                    \
+	X(NESTED_TUNNEL, "nested_tunnel", "tunnel in tunnel addressed to this card")              \
+	X(NO_INNER_ENI, "no_inner_eni", "no ENI of this VNET has the inner destination MAC")      \
+	X(GUEST_RING_FULL, "guest_ring_full", "the guest posted no receive buffer")               \
+	X(GUEST_FILTER, "guest_filter",                                                           \
+	    "the guest's own receive filter (MAC, VLAN, mode) refused it")                        \
+	X(GUEST_DOWN, "guest_down", "the guest's driver is not running")                          \
+	X(GUEST_TOO_LONG, "guest_too_long",                                                       \
+	    "longer than the guest's buffers and it takes no merged buffers")                     \
+	X(VNET_HDR, "vnet_hdr", "the guest's virtio-net header makes no sense")                   \
+	X(GUEST_MEMORY, "guest_memory",                                                           \
+	    "a descriptor points outside the memory that the host mapped")                        \
+	X(NO_MBUF, "no_mbuf", "packet buffers ran out")                                           \
+	X(UPLINK_FULL, "uplink_full", "the uplink's transmit queue was full")                     \
+	X(HANDOFF_FULL, "handoff_full", "another worker's handoff ring was full")                 \
 	X(PUNT_FULL, "punt_full", "the ring toward the card's kernel was full")
 
 enum ob_drop {
@@ -89,35 +100,37 @@ enum ob_pkt_flags {
 	OB_PKT_IP6 = 1 << 1,
 	OB_PKT_TCP = 1 << 2,
 	OB_PKT_UDP = 1 << 3,
-	OB_PKT_ICMP = 1 << 4,       /* ICMP or ICMPv6 */
+	OB_PKT_ICMP = 1 << 4, /* ICMP or ICMPv6 */
 	OB_PKT_ARP = 1 << 5,
-	OB_PKT_FRAG = 1 << 6,       /* any IP fragment */
+	OB_PKT_FRAG = 1 << 6,	    /* any IP fragment */
 	OB_PKT_LATER_FRAG = 1 << 7, /* a fragment without the L4 header */
-	OB_PKT_MCAST = 1 << 8,      /* group bit of the destination MAC */
-	OB_PKT_L4_CSUM_PARTIAL = 1 << 9, /* L4 checksum still to be filled in: field holds the pseudo-header sum (virtio NEEDS_CSUM) */
-	OB_PKT_L4_CSUM_GOOD = 1 << 10,   /* L4 checksum was verified */
-	OB_PKT_GSO = 1 << 11,            /* TCP super-packet, mbuf tso_segsz = MSS */
-	OB_PKT_ROUTED = 1 << 12,         /* crosses the virtual router: TTL is decremented, MACs are rewritten */
-	OB_PKT_DF = 1 << 13,             /* IPv4 DF set, or IPv6 */
+	OB_PKT_MCAST = 1 << 8,	    /* group bit of the destination MAC */
+	/* L4 checksum still to be filled in: field holds the pseudo-header sum (virtio NEEDS_CSUM) */
+	OB_PKT_L4_CSUM_PARTIAL = 1 << 9,
+	OB_PKT_L4_CSUM_GOOD = 1 << 10, /* L4 checksum was verified */
+	OB_PKT_GSO = 1 << 11,	       /* TCP super-packet, mbuf tso_segsz = MSS */
+	/* crosses the virtual router: TTL is decremented, MACs are rewritten */
+	OB_PKT_ROUTED = 1 << 12,
+	OB_PKT_DF = 1 << 13, /* IPv4 DF set, or IPv6 */
 };
 
 /* Metadata of one packet, in a side array. Offsets are from the start of the (inner) Ethernet header. 48 bytes. */
 struct ob_meta {
-	uint16_t in_vif;   /* function it came from, or OB_VIF_NONE (uplink) */
-	uint16_t out_vif;  /* local delivery, or OB_VIF_NONE */
-	uint16_t eni;      /* ENI index whose policy applies */
-	uint16_t flags;    /* enum ob_pkt_flags */
-	uint8_t l2_len;    /* 14, 18 */
-	uint8_t l4_len;    /* TCP/UDP/ICMP header bytes, 0 unknown */
-	uint8_t ip_proto;  /* final protocol after IPv6 extension headers */
-	uint8_t in_queue;  /* queue pair of in_vif */
-	uint16_t l3_len;   /* with options / extension headers */
-	uint16_t ethertype; /* host byte order, after VLAN */
-	uint32_t hash;     /* symmetric flow hash of the (inner) packet */
-	uint32_t vni;      /* of the tunnel: received with, or to send with */
-	uint32_t tunnel;   /* index of struct ob_tunnel_cfg, valid when out_vif == OB_VIF_NONE */
+	uint16_t in_vif;     /* function it came from, or OB_VIF_NONE (uplink) */
+	uint16_t out_vif;    /* local delivery, or OB_VIF_NONE */
+	uint16_t eni;	     /* ENI index whose policy applies */
+	uint16_t flags;	     /* enum ob_pkt_flags */
+	uint8_t l2_len;	     /* 14, 18 */
+	uint8_t l4_len;	     /* TCP/UDP/ICMP header bytes, 0 unknown */
+	uint8_t ip_proto;    /* final protocol after IPv6 extension headers */
+	uint8_t in_queue;    /* queue pair of in_vif */
+	uint16_t l3_len;     /* with options / extension headers */
+	uint16_t ethertype;  /* host byte order, after VLAN */
+	uint32_t hash;	     /* symmetric flow hash of the (inner) packet */
+	uint32_t vni;	     /* of the tunnel: received with, or to send with */
+	uint32_t tunnel;     /* index of struct ob_tunnel_cfg, valid when out_vif == OB_VIF_NONE */
 	uint8_t new_dmac[6]; /* of a routed packet */
-	uint16_t mtu;      /* largest inner L3 packet that fits the way out, 0 unknown */
+	uint16_t mtu;	     /* largest inner L3 packet that fits the way out, 0 unknown */
 	/* Of OB_PKT_L4_CSUM_PARTIAL: sum from csum_start to the end, put it at csum_start + csum_offset. Offset like l2_len; not always
 	 * l2_len + l3_len: a guest that runs a tunnel of its own means its inner header. */
 	uint16_t csum_start;
@@ -145,8 +158,9 @@ struct ob_source {
 	/* Before sleep: ask for a notification. Returns true if work is there already (no sleep). NULL: nothing to arm. */
 	bool (*arm)(struct ob_worker *w, void *arg);
 	void (*disarm)(struct ob_worker *w, void *arg);
-	int wake_fd;   /* readable when there is work; -1: kicks arrive by ob_worker_wake; */
-	bool must_poll; /* nothing can wake us for it: sleep in short naps only (port without rx interrupts) */
+	int wake_fd; /* readable when there is work; -1: kicks arrive by ob_worker_wake; */
+	/* nothing can wake us for it: sleep in short naps only (port without rx interrupts) */
+	bool must_poll;
 	void *arg;
 };
 
@@ -165,12 +179,15 @@ struct ob_worker_counters {
 
 struct ob_workers_conf {
 	struct ob_arena *arena;
-	unsigned n_workers;           /* 1..OB_MAX_WORKERS; threads of our own, registered with EAL */
-	const int *cpus;              /* n_workers CPU numbers to pin to; NULL: the scheduler places them */
-	bool poll_always;             /* --idle=poll */
-	bool manual;                  /* no threads: the caller drives rounds with ob_worker_round (tests, fuzzing) */
-	unsigned n_mbufs;             /* per worker, 0: default */
-	uint16_t mbuf_data_room;      /* bytes without headroom; 0: 2048 */
+	/* 1..OB_MAX_WORKERS; threads of our own, registered with EAL */
+	unsigned n_workers;
+	/* n_workers CPU numbers to pin to; NULL: the scheduler places them */
+	const int *cpus;
+	bool poll_always; /* --idle=poll */
+	/* no threads: the caller drives rounds with ob_worker_round (tests, fuzzing) */
+	bool manual;
+	unsigned n_mbufs;	 /* per worker, 0: default */
+	uint16_t mbuf_data_room; /* bytes without headroom; 0: 2048 */
 };
 
 /* Starts the workers. Context: main, once per process (tests: start, stop, start again). Returns 0, -EINVAL, -ENOMEM, -errno. */
@@ -207,9 +224,11 @@ void ob_worker_wake(struct ob_worker *w);
 
 /* Hands packets to another worker; they arrive in its handoff handler. The metadata travels with the mbuf (private area).
  * Packets that do not fit are dropped and counted HANDOFF_FULL. Context: worker 'from'. */
-void ob_worker_handoff(struct ob_worker *from, struct ob_worker *to, struct rte_mbuf **pkts, const struct ob_meta *meta, unsigned n);
+void ob_worker_handoff(struct ob_worker *from, struct ob_worker *to, struct rte_mbuf **pkts,
+    const struct ob_meta *meta, unsigned n);
 /* Who takes handed-over packets; same for all workers, set before start of traffic. */
-void ob_workers_set_handoff(void (*fn)(struct ob_worker *w, struct ob_burst *b, void *arg), void *arg);
+void ob_workers_set_handoff(
+    void (*fn)(struct ob_worker *w, struct ob_burst *b, void *arg), void *arg);
 
 /* ---- drops ----------------------------------------------------------------------------------------------------------------- */
 
@@ -226,7 +245,7 @@ void ob_worker_counters_read(unsigned id, struct ob_worker_counters *out);
 /* ---- RCU (QSBR) ------------------------------------------------------------------------------------------------------------ */
 
 /* Loads a pointer that control publishes with ob_rcu_publish; acquire/release pair. */
-#define ob_rcu_load(pp)       __atomic_load_n((pp), __ATOMIC_ACQUIRE)
+#define ob_rcu_load(pp)	      __atomic_load_n((pp), __ATOMIC_ACQUIRE)
 #define ob_rcu_publish(pp, v) __atomic_store_n((pp), (v), __ATOMIC_RELEASE)
 
 /* Frees 'p' by fn(p) once every worker has passed a quiescent point. Never blocks. Context: control. */
