@@ -37,7 +37,8 @@ enum ob_bus_noun {
 	OB_BUS_QUEUE = 9, /* LIST: counters per queue */
 <<<<<<< HEAD
 	OB_BUS_DROP =
-	    10, /* LIST: drop counters per function and reason; without a filter those that are not 0 */
+	    /* LIST: drop counters per function and reason; without a filter those that are not 0 */
+	10,
 =======
 	/* LIST: drop counters per function and reason; without a filter those that are not 0 */
 	OB_BUS_DROP = 10,
@@ -62,7 +63,8 @@ struct ob_bus_hdr {
 	uint32_t body_len; /* bytes after this header; must match the packet */
 <<<<<<< HEAD
 	uint32_t
-	    record_len; /* bytes of one record; a newer peer may send longer ones, the tail is ignored */
+	    /* bytes of one record; a newer peer may send longer ones, the tail is ignored */
+	    record_len;
 =======
 	/* bytes of one record; a newer peer may send longer ones, the tail is ignored */
 	uint32_t record_len;
