@@ -35,14 +35,9 @@ enum ob_bus_noun {
 	OB_BUS_TUNNEL = 7,
 	OB_BUS_UPLINK = 8,
 	OB_BUS_QUEUE = 9, /* LIST: counters per queue */
-<<<<<<< HEAD
 	OB_BUS_DROP =
 	    /* LIST: drop counters per function and reason; without a filter those that are not 0 */
 	10,
-=======
-	/* LIST: drop counters per function and reason; without a filter those that are not 0 */
-	OB_BUS_DROP = 10,
->>>>>>> 7475564 (arena, worker, proto: format the headers)
 	OB_BUS_WORKER = 11,
 };
 
@@ -61,14 +56,9 @@ struct ob_bus_hdr {
 	uint32_t seq;	   /* chosen by the client */
 	int32_t status;	   /* replies */
 	uint32_t body_len; /* bytes after this header; must match the packet */
-<<<<<<< HEAD
 	uint32_t
 	    /* bytes of one record; a newer peer may send longer ones, the tail is ignored */
 	    record_len;
-=======
-	/* bytes of one record; a newer peer may send longer ones, the tail is ignored */
-	uint32_t record_len;
->>>>>>> 7475564 (arena, worker, proto: format the headers)
 };
 static_assert(sizeof(struct ob_bus_hdr) == 24, "wire layout");
 
@@ -123,13 +113,8 @@ struct ob_bus_function {
 	uint16_t active_pairs;
 	uint32_t vif;
 	uint64_t features; /* negotiated */
-<<<<<<< HEAD
 	uint64_t rx_pkts, rx_bytes, tx_pkts,
 	    tx_bytes; /* from the guest's view: rx = card to guest */
-=======
-	/* from the guest's view: rx = card to guest */
-	uint64_t rx_pkts, rx_bytes, tx_pkts, tx_bytes;
->>>>>>> 7475564 (arena, worker, proto: format the headers)
 	uint64_t drops;
 	uint64_t mapped_bytes;
 	uint64_t faults; /* accesses outside mapped memory, rings broken, protocol errors */
