@@ -179,7 +179,8 @@ void ob_vnet_kick(struct ob_vnet *vn, uint32_t q)
 void ob_vnet_dma_changed(struct ob_vnet *vn)
 {
 	ob_vnet_update(vn);
-	for (unsigned q = 0; q < vn->n_queues; q++)
+	/* Transmit queues only: a receive queue looks at its ring whenever a packet comes. */
+	for (unsigned q = 1; q < vn->n_queues; q += 2)
 		if (vn->running[q] == VNET_Q_DATA)
 			ob_vif_kick(vn->vif, q);
 	vnet_ctrl_run(vn);
