@@ -64,11 +64,28 @@ static inline uint8_t port_type(const struct ob_encap_local *l, rte_be16_t port)
 
 /* What the IP header says, both families. */
 struct ip_view {
-	struct ob_ip src, dst;
+	uint64_t src[2], dst[2]; /* bytes as in the packet, the rest zero */
 	uint32_t l4_off, l4_len; /* as the IP header has it, inside the packet */
 	uint8_t ecn;
-	bool frag, first_frag;
+	bool is_ip6, frag, first_frag;
 };
+
+/* Header checksum: the sum of all words is then 0xffff. Most headers have five. */
+static inline bool ip4_sum_ok(const uint8_t *p, uint32_t len)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < len; i += 4) {
+		uint32_t v;
+
+		memcpy(&v, p + i, 4);
+		sum += v;
+	}
+	sum = (sum & UINT32_MAX) + (sum >> 32);
+	sum = (sum & UINT16_MAX) + (sum >> 16);
+	sum = (sum & UINT16_MAX) + (sum >> 16);
+	return sum == 0xffff;
+}
 
 /* Returns OVERLAY (UDP to one of our addresses), KERNEL or DROP. 'len' bytes are contiguous. */
 static inline enum ob_outer_verdict parse_ip4(const struct ob_encap_local *l,
@@ -84,8 +101,7 @@ static inline enum ob_outer_verdict parse_ip4(const struct ob_encap_local *l,
 	memcpy(&ip, p + RTE_ETHER_HDR_LEN, sizeof(ip));
 	if ((ip.version_ihl >> 4) != 4 || ip.next_proto_id != IPPROTO_UDP)
 		return KERNEL;
-	v->dst = ob_ip_from4(&ip.dst_addr);
-	if (!local_has_addr(l, &v->dst))
+	if (!local_has4(l, ip.dst_addr))
 		return KERNEL;
 	hlen = (ip.version_ihl & 0x0fu) * 4;
 	total = rte_be_to_cpu_16(ip.total_length);
@@ -93,12 +109,15 @@ static inline enum ob_outer_verdict parse_ip4(const struct ob_encap_local *l,
 	    total > rte_pktmbuf_pkt_len(pkt) - RTE_ETHER_HDR_LEN || len < RTE_ETHER_HDR_LEN + hlen)
 		return drop(why, OB_DROP_OUTER_MALFORMED);
 	if ((pkt->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) != RTE_MBUF_F_RX_IP_CKSUM_GOOD &&
-	    rte_raw_cksum(p + RTE_ETHER_HDR_LEN, hlen) != 0xffff)
+	    !ip4_sum_ok(p + RTE_ETHER_HDR_LEN, hlen))
 		return drop(why, OB_DROP_OUTER_CHECKSUM);
 	frag = rte_be_to_cpu_16(ip.fragment_offset);
 	v->frag = (frag & (RTE_IPV4_HDR_MF_FLAG | RTE_IPV4_HDR_OFFSET_MASK)) != 0;
 	v->first_frag = (frag & RTE_IPV4_HDR_OFFSET_MASK) == 0;
-	v->src = ob_ip_from4(&ip.src_addr);
+	v->src[0] = ip.src_addr;
+	v->dst[0] = ip.dst_addr;
+	v->src[1] = v->dst[1] = 0;
+	v->is_ip6 = false;
 	v->l4_off = RTE_ETHER_HDR_LEN + hlen;
 	v->l4_len = total - hlen;
 	v->ecn = ip.type_of_service & ECN_MASK;
@@ -121,8 +140,8 @@ static inline enum ob_outer_verdict parse_ip6(const struct ob_encap_local *l,
 	if (rte_be_to_cpu_32(ip.vtc_flow) >> 28 != 6 ||
 	    (proto != IPPROTO_UDP && proto != IPPROTO_FRAGMENT))
 		return KERNEL;
-	v->dst = ob_ip_from6(ip.dst_addr);
-	if (!local_has_addr(l, &v->dst))
+	memcpy(v->dst, p + RTE_ETHER_HDR_LEN + offsetof(struct rte_ipv6_hdr, dst_addr), 16);
+	if (!local_has6(l, v->dst))
 		return KERNEL;
 	payload = rte_be_to_cpu_16(ip.payload_len);
 	v->l4_off = RTE_ETHER_HDR_LEN + sizeof(ip);
@@ -142,7 +161,8 @@ static inline enum ob_outer_verdict parse_ip6(const struct ob_encap_local *l,
 	}
 	if (payload < sizeof(struct rte_udp_hdr))
 		return drop(why, OB_DROP_OUTER_MALFORMED);
-	v->src = ob_ip_from6(ip.src_addr);
+	memcpy(v->src, p + RTE_ETHER_HDR_LEN + offsetof(struct rte_ipv6_hdr, src_addr), 16);
+	v->is_ip6 = true;
 	v->l4_len = payload;
 	v->ecn = (rte_be_to_cpu_32(ip.vtc_flow) >> 20) & ECN_MASK;
 	return OVERLAY;
@@ -152,16 +172,15 @@ static inline enum ob_outer_verdict parse_ip6(const struct ob_encap_local *l,
 static bool udp_csum_ok(const struct rte_mbuf *pkt, const struct ip_view *v,
     const struct rte_udp_hdr *udp, uint32_t udp_len)
 {
-	bool is_ip6 = v->src.family == AF_INET6;
 	uint32_t sum;
 
 	if (udp->dgram_cksum == 0)
-		return !is_ip6;
+		return !v->is_ip6;
 	if ((pkt->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
 		return true;
 	/* Addresses are zero beyond their family's length. */
-	sum = ob_pkt_sum(pkt, v->l4_off, udp_len) + (uint32_t)rte_raw_cksum(v->src.b, 16) +
-	      (uint32_t)rte_raw_cksum(v->dst.b, 16) + (uint32_t)rte_cpu_to_be_16(IPPROTO_UDP) +
+	sum = ob_pkt_sum(pkt, v->l4_off, udp_len) + (uint32_t)rte_raw_cksum(v->src, 16) +
+	      (uint32_t)rte_raw_cksum(v->dst, 16) + (uint32_t)rte_cpu_to_be_16(IPPROTO_UDP) +
 	      (uint32_t)rte_cpu_to_be_16((uint16_t)udp_len);
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
@@ -232,8 +251,11 @@ static enum ob_outer_verdict parse_udp(const struct ob_encap_local *l, const str
 	o->hdr_len = (uint16_t)off;
 	o->frame_len = end - off;
 	o->ecn = v->ecn;
-	o->dst = v->dst;
-	o->key = encap_key(o->type, rte_be_to_cpu_16(udp.dst_port), &v->src);
+	o->dst[0] = v->dst[0];
+	o->dst[1] = v->dst[1];
+	o->is_ip6 = v->is_ip6;
+	o->key =
+	    encap_key(o->type, rte_be_to_cpu_16(udp.dst_port), v->is_ip6, v->src[0], v->src[1]);
 	return OVERLAY;
 }
 
@@ -347,31 +369,35 @@ static enum ob_drop combine_ecn(uint8_t *frame, uint32_t len, uint8_t outer)
 }
 
 /* The inner packet is itself a tunnel packet to this card: nothing legitimate loops like that. */
-static bool is_nested(const struct ob_encap_local *l, const uint8_t *frame, uint32_t len)
+static inline bool is_nested(const struct ob_encap_local *l, const uint8_t *frame, uint32_t len)
 {
+	const uint8_t *ip = frame + RTE_ETHER_HDR_LEN;
 	uint16_t type = (uint16_t)(frame[12] << 8 | frame[13]);
 	rte_be16_t port;
-	struct ob_ip dst;
 	uint32_t l4;
 
 	if (type == RTE_ETHER_TYPE_IPV4 && len >= RTE_ETHER_HDR_LEN + sizeof(struct rte_ipv4_hdr)) {
-		if (frame[14 + 9] != IPPROTO_UDP)
+		uint32_t dst;
+
+		memcpy(&dst, ip + offsetof(struct rte_ipv4_hdr, dst_addr), 4);
+		if (likely(ip[9] != IPPROTO_UDP || !local_has4(l, dst)))
 			return false;
-		l4 = RTE_ETHER_HDR_LEN + (frame[14] & 0x0fu) * 4;
-		dst = ob_ip_from4(frame + 14 + 16);
+		l4 = RTE_ETHER_HDR_LEN + (ip[0] & 0x0fu) * 4;
 	} else if (type == RTE_ETHER_TYPE_IPV6 &&
 		   len >= RTE_ETHER_HDR_LEN + sizeof(struct rte_ipv6_hdr)) {
-		if (frame[14 + 6] != IPPROTO_UDP)
+		uint64_t dst[2];
+
+		memcpy(dst, ip + offsetof(struct rte_ipv6_hdr, dst_addr), 16);
+		if (likely(ip[6] != IPPROTO_UDP || !local_has6(l, dst)))
 			return false;
 		l4 = RTE_ETHER_HDR_LEN + (uint32_t)sizeof(struct rte_ipv6_hdr);
-		dst = ob_ip_from6(frame + 14 + 24);
 	} else {
 		return false;
 	}
 	if (len < l4 + 4)
 		return false;
 	memcpy(&port, frame + l4 + 2, 2);
-	return port_type(l, port) != 0 && local_has_addr(l, &dst);
+	return port_type(l, port) != 0;
 }
 
 enum ob_drop ob_outer_pop(struct ob_worker *w, const struct ob_encap_local *l, struct rte_mbuf *pkt,
@@ -385,7 +411,7 @@ enum ob_drop ob_outer_pop(struct ob_worker *w, const struct ob_encap_local *l, s
 
 	if (unlikely(t == NULL))
 		return OB_DROP_TUNNEL_UNKNOWN;
-	if (t->local.family != 0 && !ob_ip_equal(&t->local, &o->dst))
+	if (t->has_local && ((t->local[0] ^ o->dst[0]) | (t->local[1] ^ o->dst[1])) != 0)
 		return OB_DROP_TUNNEL_UNKNOWN;
 	p = rte_pktmbuf_mtod(pkt, uint8_t *);
 	if (o->opts_len > 0 || t->n_match > 0) {

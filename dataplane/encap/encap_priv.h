@@ -30,7 +30,8 @@ struct tmpl {
 /* A tunnel as workers see it; immutable. */
 struct tunnel {
 	struct tmpl tx;
-	struct ob_ip local; /* family 0: any own address */
+	bool has_local;	   /* else any own address will do */
+	uint64_t local[2]; /* as struct ob_outer has them */
 	uint8_t n_match, n_known;
 	struct ob_geneve_opt match[OB_GENEVE_MAX_OPTIONS];
 	struct {
@@ -47,10 +48,47 @@ struct port {
 struct ob_encap_local {
 	struct rte_ether_addr mac;
 	bool check_mac;
-	uint8_t n_addrs, n_ports;
+	uint8_t n_addr4, n_addr6, n_ports;
 	struct port port[OB_MAX_TUNNEL_PORTS];
-	struct ob_ip addr[OB_MAX_LOCAL_ADDRS];
+	uint32_t addr4[OB_MAX_LOCAL_ADDRS]; /* bytes as in the packet */
+	uint64_t addr6[OB_MAX_LOCAL_ADDRS][2];
 };
+
+static inline bool local_has4(const struct ob_encap_local *l, uint32_t ip)
+{
+	for (unsigned i = 0; i < l->n_addr4; i++)
+		if (l->addr4[i] == ip)
+			return true;
+	return false;
+}
+
+static inline bool local_has6(const struct ob_encap_local *l, const uint64_t ip[2])
+{
+	for (unsigned i = 0; i < l->n_addr6; i++)
+		if (((l->addr6[i][0] ^ ip[0]) | (l->addr6[i][1] ^ ip[1])) == 0)
+			return true;
+	return false;
+}
+
+/* Words, not bytes: what was stored in pieces and is loaded whole costs a stall on every packet. */
+static inline struct ob_key encap_key(
+    uint8_t type, uint16_t port, bool is_ip6, uint64_t a, uint64_t b)
+{
+	return (struct ob_key){{(uint64_t)type << 24 | (uint64_t)is_ip6 << 16 | port, a, b}};
+}
+
+/* The two words of an address. */
+static inline void encap_words(const struct ob_ip *ip, uint64_t out[2])
+{
+	uint32_t ip4;
+
+	memcpy(out, ip->b, 16);
+	if (ip->family == AF_INET) {
+		memcpy(&ip4, ip->b, 4);
+		out[0] = ip4;
+		out[1] = 0;
+	}
+}
 
 /* tunnel.c */
 extern struct tunnel *encap_tunnels[OB_MAX_TUNNELS]; /* RCU */
@@ -69,8 +107,6 @@ static inline void encap_count(uint64_t *c, uint64_t n)
 	__atomic_store_n(c, *c + n, __ATOMIC_RELAXED);
 }
 
-struct ob_key encap_key(uint8_t type, uint16_t port, const struct ob_ip *remote);
-
 /* template.c */
 void tmpl_build(struct tmpl *t, const struct ob_tunnel_cfg *cfg, const struct ob_nexthop *nh);
 unsigned tmpl_opts_bytes(const struct ob_geneve_opt *opt, unsigned n);
@@ -80,4 +116,3 @@ uint16_t tmpl_port(const struct ob_tunnel_cfg *cfg);
 /* Which UDP ports are overlay: those of the tunnels and the two defaults. Returns 0, -ENOMEM. */
 int local_set_ports(const struct port *port, unsigned n);
 void local_fini(void);
-bool local_has_addr(const struct ob_encap_local *l, const struct ob_ip *ip);

@@ -46,9 +46,13 @@ int ob_encap_set_local(const struct ob_ip *addr, unsigned n, const uint8_t mac[6
 	l = copy_local();
 	if (l == NULL)
 		return -ENOMEM;
-	l->n_addrs = (uint8_t)n;
-	if (n > 0)
-		memcpy(l->addr, addr, n * sizeof(*addr));
+	l->n_addr4 = l->n_addr6 = 0;
+	for (unsigned i = 0; i < n; i++) {
+		if (addr[i].family == AF_INET)
+			memcpy(&l->addr4[l->n_addr4++], addr[i].b, 4);
+		else if (addr[i].family == AF_INET6)
+			encap_words(&addr[i], l->addr6[l->n_addr6++]);
+	}
 	memset(&l->mac, 0, sizeof(l->mac));
 	if (mac != NULL)
 		memcpy(&l->mac, mac, 6);
@@ -72,12 +76,4 @@ int local_set_ports(const struct port *port, unsigned n)
 void local_fini(void)
 {
 	swap_local(&nothing);
-}
-
-bool local_has_addr(const struct ob_encap_local *l, const struct ob_ip *ip)
-{
-	for (unsigned i = 0; i < l->n_addrs; i++)
-		if (ob_ip_equal(&l->addr[i], ip))
-			return true;
-	return false;
 }

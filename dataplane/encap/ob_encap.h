@@ -105,7 +105,7 @@ enum ob_drop ob_encap_push(struct ob_worker *w, struct rte_mbuf *pkt, const stru
 /* What the outer headers of a received packet say. */
 struct ob_outer {
 	struct ob_key key; /* of the tunnel: {type, port, source} */
-	struct ob_ip dst;
+	uint64_t dst[2];   /* bytes as in the packet; IPv4: the first four of them */
 	uint32_t vni;
 	uint32_t frame_len; /* inner frame, bytes */
 	uint16_t hdr_len;   /* outer headers with tunnel header and options */
@@ -113,6 +113,7 @@ struct ob_outer {
 	uint8_t opts_len;
 	uint8_t type; /* enum ob_encap_type */
 	uint8_t ecn;  /* of the outer header */
+	bool is_ip6;
 };
 
 enum ob_outer_verdict {

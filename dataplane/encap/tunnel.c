@@ -40,17 +40,12 @@ static int fail(int rc, char *err, size_t len, const char *why)
 	return rc;
 }
 
-struct ob_key encap_key(uint8_t type, uint16_t port, const struct ob_ip *remote)
-{
-	struct ob_key k = {{(uint64_t)type << 24 | (uint64_t)remote->family << 16 | port}};
-
-	memcpy(&k.w[1], remote->b, 16);
-	return k;
-}
-
 static struct ob_key key_of(const struct ob_tunnel_cfg *cfg)
 {
-	return encap_key(cfg->type, tmpl_port(cfg), &cfg->remote);
+	uint64_t ip[2];
+
+	encap_words(&cfg->remote, ip);
+	return encap_key(cfg->type, tmpl_port(cfg), cfg->remote.family == AF_INET6, ip[0], ip[1]);
 }
 
 static bool good_family(const struct ob_ip *ip)
@@ -151,7 +146,8 @@ static struct tunnel *compile(const struct ob_tunnel_cfg *cfg, const struct ob_n
 		return NULL;
 	memset(t, 0, sizeof(*t));
 	tmpl_build(&t->tx, cfg, nh);
-	t->local = cfg->local;
+	t->has_local = cfg->local.family != 0;
+	encap_words(&cfg->local, t->local);
 	t->n_match = cfg->n_match;
 	memcpy(t->match, cfg->match, sizeof(t->match));
 	for (unsigned i = 0; i < cfg->n_match + (unsigned)cfg->n_opts; i++) {

@@ -88,11 +88,14 @@ static void too_many_local_addresses(void **state)
 static void records_survive_and_are_compiled_again(void **state)
 {
 	struct ob_tunnel_cfg c = test_tunnel(OB_ENCAP_GENEVE, "198.51.100.7");
-	struct ob_outer o = {.key = encap_key(OB_ENCAP_GENEVE, 7777, &c.remote)};
+	struct ob_outer o;
+	uint32_t ip4;
 	uint32_t idx;
 
 	(void)state;
 	c.dst_port = 7777;
+	memcpy(&ip4, c.remote.b, 4);
+	o.key = encap_key(OB_ENCAP_GENEVE, 7777, false, ip4, 0);
 	test_add_tunnel(77, &c);
 	ob_encap_fini();
 	assert_null(ob_tunnel_get(77));

@@ -160,7 +160,7 @@ static inline struct ob_lpm_key ob_lpm_key6(const uint8_t ip[16])
 	return k;
 }
 
-/* One exact-match table holds three kinds of keys. */
+/* One exact-match table holds three kinds of keys. They are built from words: a key stored in pieces and loaded whole stalls. */
 enum ob_policy_key {
 	OB_KEY_CA = 1,	/* {VNET, address}: OB_CA_ENI | ENI index, or a mapping index */
 	OB_KEY_MAC = 2, /* {VNI, MAC}: ENI index */
@@ -171,10 +171,7 @@ enum ob_policy_key {
 
 static inline struct ob_key ob_key_ca4(uint16_t vnet, rte_be32_t ip)
 {
-	struct ob_key k = {{(uint64_t)OB_KEY_CA << 56 | (uint64_t)AF_INET << 48 | vnet, 0, 0}};
-
-	memcpy(&k.w[1], &ip, 4);
-	return k;
+	return (struct ob_key){{(uint64_t)OB_KEY_CA << 56 | (uint64_t)AF_INET << 48 | vnet, ip, 0}};
 }
 
 static inline struct ob_key ob_key_ca6(uint16_t vnet, const uint8_t ip[16])
@@ -187,10 +184,12 @@ static inline struct ob_key ob_key_ca6(uint16_t vnet, const uint8_t ip[16])
 
 static inline struct ob_key ob_key_mac(uint32_t vni, const uint8_t mac[6])
 {
-	struct ob_key k = {{(uint64_t)OB_KEY_MAC << 56 | vni, 0, 0}};
+	uint32_t hi;
+	uint16_t lo;
 
-	memcpy(&k.w[1], mac, 6);
-	return k;
+	memcpy(&hi, mac, 4);
+	memcpy(&lo, mac + 4, 2);
+	return (struct ob_key){{(uint64_t)OB_KEY_MAC << 56 | vni, (uint64_t)hi << 16 | lo, 0}};
 }
 
 static inline struct ob_key ob_key_vni(uint32_t vni)
