@@ -319,6 +319,7 @@ void vnet_ctrl_run(struct ob_vnet *vn)
 			vn->tr->queue_irq(vn->tr_ctx, vn->ctrl_idx);
 		more = ob_virtq_arm(vn->ctrl);
 	} while (more && n_done < RUN_MAX);
+	ob_rcu_reclaim(); /* the filters that this turn replaced */
 	if (more)
 		event_active(vn->ctrl_again, EV_TIMEOUT, 0);
 }

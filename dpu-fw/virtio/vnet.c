@@ -237,6 +237,8 @@ static void reset(struct ob_vnet *vn)
 		vnet_queue_defaults(vn, q);
 	ob_gmem_heal(vn->gm);
 	vnet_ctrl_defaults(vn);
+	/* A driver that resets in a loop must not pile up what waits to be freed. */
+	ob_rcu_reclaim();
 	vn->n_resets++;
 }
 

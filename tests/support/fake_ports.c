@@ -22,6 +22,10 @@ void ob_rcu_sync(void *ctx)
 	(void)ctx;
 }
 
+void ob_rcu_reclaim(void)
+{
+}
+
 int ob_vif_create(const struct ob_vif_conf *conf, struct ob_vif **out)
 {
 	if (fake_vif.create_rc != 0)
