@@ -4,31 +4,32 @@
 
 #include <string.h>
 
+/* Words of 64 bits; the carries are counted apart and come back at the end, where one of 2^64 is worth one again. Two chains, because an add
+ * waits for the one before it. */
 static uint64_t sum_bytes(const uint8_t *p, uint32_t n)
 {
-	uint64_t sum = 0;
+	uint64_t a = 0, b = 0, carry = 0;
+	uint64_t v[4];
+	uint32_t w;
 
-	for (; n >= 4; n -= 4, p += 4) {
-		uint32_t v;
-
-		memcpy(&v, p, 4);
-		sum += v;
+	for (; n >= 32; n -= 32, p += 32) {
+		memcpy(v, p, 32);
+		carry += __builtin_add_overflow(a, v[0], &a);
+		carry += __builtin_add_overflow(b, v[1], &b);
+		carry += __builtin_add_overflow(a, v[2], &a);
+		carry += __builtin_add_overflow(b, v[3], &b);
 	}
-	if (n >= 2) {
-		uint16_t v;
-
-		memcpy(&v, p, 2);
-		sum += v;
-		p += 2;
-		n -= 2;
+	a = (a & UINT32_MAX) + (a >> 32) + (b & UINT32_MAX) + (b >> 32) + carry;
+	for (; n >= 4; n -= 4, p += 4) {
+		memcpy(&w, p, 4);
+		a += w;
 	}
 	if (n > 0) {
-		uint16_t v = 0;
-
-		memcpy(&v, p, 1);
-		sum += v;
+		w = 0;
+		memcpy(&w, p, n);
+		a += w;
 	}
-	return sum;
+	return a;
 }
 
 static uint16_t fold64(uint64_t sum)

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "ob_test_eal.h"
+
 static struct ob_key key_of(uint64_t n)
 {
 	return (struct ob_key){{n * 0x9e3779b97f4a7c15ull, n >> 3, n}};
@@ -125,6 +127,82 @@ static void entries_wait_for_readers_before_reuse(void **state)
 	ob_map_destroy(m); /* with an entry in limbo */
 }
 
+/* A worker looks keys up all the time while control adds and deletes others around them, so that the index grows and shrinks. */
+struct reader {
+	struct ob_map *map;
+	struct ob_lpm *lpm;
+	uint64_t n_looked, n_wrong;
+};
+
+enum { STABLE = 64 };
+
+static unsigned look(struct ob_worker *w, void *arg)
+{
+	struct ob_key keys[STABLE];
+	uint32_t values[STABLE];
+	struct reader *r = arg;
+
+	(void)w;
+	for (unsigned i = 0; i < STABLE; i++)
+		keys[i] = key_of(i);
+	ob_map_get_burst(r->map, keys, values, STABLE);
+	for (unsigned i = 0; i < STABLE; i++) {
+		struct ob_lpm_key k = {(uint64_t)i << 56 | 0x123456789aull, 7};
+
+		r->n_wrong += values[i] != i;
+		r->n_wrong += ob_lpm_get(r->lpm, k) != i;
+	}
+	__atomic_store_n(&r->n_looked, r->n_looked + 1, __ATOMIC_RELAXED);
+	return 1;
+}
+
+static void readers_never_miss_while_control_changes(void **state)
+{
+	struct ob_workers_conf conf = {.n_workers = 1, .n_mbufs = 64};
+	struct reader r = {0};
+	struct ob_source src = {.name = "reader", .poll = look, .wake_fd = -1, .arg = &r};
+	uint64_t rng = 99;
+
+	(void)state;
+	ob_test_eal();
+	assert_int_equal(ob_arena_create("table-test", 64ull << 20, &conf.arena), 0);
+	assert_int_equal(ob_map_create(1 << 16, &r.map), 0);
+	assert_int_equal(ob_lpm_create(&r.lpm), 0);
+	for (uint32_t i = 0; i < STABLE; i++) {
+		struct ob_key k = key_of(i);
+
+		assert_int_equal(ob_map_set(r.map, &k, i), 0);
+		assert_int_equal(
+		    ob_lpm_set(r.lpm, (struct ob_lpm_key){(uint64_t)i << 56, 0}, 8, i), 0);
+	}
+	assert_int_equal(ob_workers_start(&conf), 0);
+	assert_int_equal(ob_worker_add_source(ob_worker_get(0), &src), 0);
+	for (unsigned step = 0;
+	     step < 20000 || __atomic_load_n(&r.n_looked, __ATOMIC_RELAXED) < 100; step++) {
+		uint64_t v = test_rand(&rng);
+		struct ob_key k = key_of(STABLE + v % 3000);
+		/* More specific than the stable prefixes, and beside what is looked up. */
+		struct ob_lpm_key p = {(v & 0x3fff000000000000ull) | 0xff0000000000ull, 0};
+
+		if (step & 1) {
+			ob_map_set(r.map, &k, step);
+			ob_lpm_set(r.lpm, p, 24, step);
+		} else {
+			ob_map_del(r.map, &k);
+			ob_lpm_del(r.lpm, p, 24);
+		}
+		ob_rcu_reclaim();
+	}
+	assert_int_equal(ob_worker_del_source(ob_worker_get(0), &src), 0);
+	ob_workers_stop();
+	assert_int_equal(r.n_wrong, 0);
+	ob_rcu_sync(NULL);
+	ob_rcu_reclaim();
+	ob_map_destroy(r.map);
+	ob_lpm_destroy(r.lpm);
+	ob_arena_destroy(conf.arena);
+}
+
 int map_tests(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -133,6 +211,7 @@ int map_tests(void)
 	    cmocka_unit_test_teardown(keys_that_differ_in_one_word_are_different, reclaim),
 	    cmocka_unit_test_teardown(random_changes_agree_with_an_array, reclaim),
 	    cmocka_unit_test_teardown(entries_wait_for_readers_before_reuse, reclaim),
+	    cmocka_unit_test_teardown(readers_never_miss_while_control_changes, reclaim),
 	};
 
 	return cmocka_run_group_tests_name("map", tests, NULL, NULL);
