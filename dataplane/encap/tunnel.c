@@ -53,13 +53,15 @@ static bool good_family(const struct ob_ip *ip)
 	return ip->family == AF_INET || ip->family == AF_INET6;
 }
 
-static bool is_group_or_zero(const struct ob_ip *ip)
+/* Neither group nor zero, and nothing behind the four bytes of an IPv4 address: keys are compared whole. */
+static bool is_unicast(const struct ob_ip *ip)
 {
 	static const uint8_t zero[16];
 
 	if (memcmp(ip->b, zero, 16) == 0)
-		return true;
-	return ip->family == AF_INET ? ip->b[0] >= 224 : ip->b[0] == 0xff;
+		return false;
+	return ip->family == AF_INET ? ip->b[0] < 224 && memcmp(ip->b + 4, zero, 12) == 0
+				     : ip->b[0] != 0xff;
 }
 
 static const char *check_opts(const struct ob_geneve_opt *opt, unsigned n)
@@ -80,10 +82,10 @@ static const char *check(const struct ob_tunnel_cfg *cfg)
 
 	if (cfg->type != OB_ENCAP_VXLAN && cfg->type != OB_ENCAP_GENEVE)
 		return "the encapsulation must be VXLAN or Geneve";
-	if (!good_family(&cfg->remote) || is_group_or_zero(&cfg->remote))
+	if (!good_family(&cfg->remote) || !is_unicast(&cfg->remote))
 		return "the remote end must be a unicast IPv4 or IPv6 address";
 	if (cfg->local.family != 0 &&
-	    (cfg->local.family != cfg->remote.family || is_group_or_zero(&cfg->local)))
+	    (cfg->local.family != cfg->remote.family || !is_unicast(&cfg->local)))
 		return "the local address must be unicast and of the remote's family";
 	if (cfg->type == OB_ENCAP_VXLAN && (cfg->n_opts > 0 || cfg->n_match > 0))
 		return "only Geneve has options";

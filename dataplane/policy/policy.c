@@ -24,8 +24,9 @@ bool ip_is_unicast(const struct ob_ip *ip)
 
 	if (memcmp(ip->b, zero, 16) == 0)
 		return false;
+	/* An IPv4 address has nothing behind its four bytes: keys are compared whole. */
 	if (ip->family == AF_INET)
-		return ip->b[0] < 224 && ip->b[0] != 127;
+		return ip->b[0] < 224 && ip->b[0] != 127 && memcmp(ip->b + 4, zero, 12) == 0;
 	return ip->family == AF_INET6 && ip->b[0] != 0xff;
 }
 

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include <rte_common.h>
+
 #include "ob_policy.h"
 #include "test_packet.h"
 
@@ -417,6 +419,48 @@ static void records_survive_and_are_compiled_again(void **state)
 	assert_true(find_ca(1, "10.7.0.1") < n + 1);
 }
 
+struct area {
+	const char *name;
+	uint64_t head, len;
+	uint32_t max;
+};
+
+static void damaged_records_are_not_trusted(void **state)
+{
+	static const struct area areas[] = {
+	    {"policy.vnet", 64, OB_MAX_VNETS * 8ull, OB_MAX_VNETS},
+	    {"policy.eni", 64, OB_MAX_ENIS * (4 + sizeof(struct ob_eni_cfg)), OB_MAX_ENIS},
+	    {"policy.route", 64, OB_MAX_ROUTES * 24ull, OB_MAX_ROUTES},
+	    {"policy.mapping", 64, OB_MAX_MAPPINGS * sizeof(struct ob_mapping), OB_MAX_MAPPINGS},
+	};
+	uint64_t rng = 7;
+	bool fresh;
+	void *p;
+
+	(void)state;
+	ob_policy_fini();
+	for (unsigned a = 0; a < 4; a++) {
+		uint32_t *head;
+
+		assert_int_equal(ob_arena_region(arena, areas[a].name, 1,
+				     areas[a].head + areas[a].len, &p, &fresh),
+		    0);
+		assert_false(fresh);
+		head = p;
+		head[0] = areas[a].max + 1;
+		assert_int_equal(ob_policy_init(arena), -EPROTO);
+		head[0] = RTE_MIN(areas[a].max, 3000u);
+		for (unsigned i = 16; i < 16 + 20000; i++) {
+			rng = rng * 6364136223846793005ull + 1442695040888963407ull;
+			head[i] = (uint32_t)(rng >> 40) & 0x03030303;
+		}
+	}
+	assert_int_equal(ob_policy_init(arena), 0);
+	for (uint16_t vif = 0; vif < OB_MAX_VIFS; vif++)
+		if (ob_eni_of_vif(vif) != NULL)
+			assert_non_null(ob_vnet_get(ob_eni_of_vif(vif)->vnet));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -430,6 +474,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(mappings_hold_their_tunnel, begin, end),
 	    cmocka_unit_test_setup_teardown(
 		local_eni_covers_a_mapping_while_it_is_there, begin, end),
+	    cmocka_unit_test_setup_teardown(damaged_records_are_not_trusted, begin, end),
 	    cmocka_unit_test_setup_teardown(records_survive_and_are_compiled_again, begin, end),
 	};
 
