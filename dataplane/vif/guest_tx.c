@@ -346,14 +346,15 @@ static void handoff_flush(struct ob_worker *w, struct handoff *h)
 	h->n = 0;
 }
 
-static void handoff_add(struct ob_worker *w, struct handoff *h, struct ob_worker *to,
+static void handoff_add(struct ob_worker *w, struct handoff *h, const struct vif_queue *q,
     struct rte_mbuf *m, const struct ob_meta *meta)
 {
-	if (h->n == OB_BURST_MAX || h->to != to)
+	if (h->n == OB_BURST_MAX || h->to != q->worker)
 		handoff_flush(w, h);
-	h->to = to;
+	h->to = q->worker;
 	h->pkt[h->n] = m;
-	h->meta[h->n++] = *meta;
+	h->meta[h->n] = *meta;
+	h->meta[h->n++].vif_gen = q->vif_gen;
 }
 
 static inline void edge_add(
@@ -394,12 +395,27 @@ void ob_vif_output(struct ob_worker *w, struct rte_mbuf **pkts, struct ob_meta *
 		else if (q->worker == w)
 			edge_add(w, q, pkts[i], &meta[i]);
 		else
-			handoff_add(w, &h, q->worker, pkts[i], &meta[i]);
+			handoff_add(w, &h, q, pkts[i], &meta[i]);
 	}
 	handoff_flush(w, &h);
 }
 
 void ob_vif_handoff_in(struct ob_worker *w, struct ob_burst *b)
 {
-	ob_vif_output(w, b->pkt, b->meta, b->n);
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < b->n; i++) {
+		const struct ob_vif *vif = ob_vif_get(b->meta[i].out_vif);
+
+		/* The index may belong to somebody else's function by now, who must not see the packet. */
+		if (vif == NULL || vif->gen != b->meta[i].vif_gen) {
+			ob_drop(w, OB_DROP_GUEST_DOWN, OB_VIF_NONE, b->pkt[i]);
+			continue;
+		}
+		b->pkt[n] = b->pkt[i];
+		if (n != i)
+			b->meta[n] = b->meta[i];
+		n++;
+	}
+	ob_vif_output(w, b->pkt, b->meta, n);
 }

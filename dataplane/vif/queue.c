@@ -104,6 +104,7 @@ static int queue_create(struct ob_vif *vif, unsigned q, const struct ob_virtq_co
 		goto err_free;
 	qp->vif = vif;
 	qp->vif_idx = vif->idx;
+	qp->vif_gen = vif->gen;
 	qp->worker = ob_worker_get((vif->idx + q / 2) % ob_workers_count());
 	qp->counters = &vif->arena->counters[q];
 	qp->irq_fd = irq_fd;

@@ -424,6 +424,44 @@ static void pairs_live_on_different_workers_and_get_their_packets(void **state)
 	assert_true(env_receive(e, 0, 12, &h, env_flat) > 0);
 }
 
+static void packet_on_its_way_does_not_reach_the_next_function_of_its_index(void **state)
+{
+	struct env *e = *state;
+	struct ob_vif_conf c = {.name = "next", .gm = e->gm, .n_pairs = ENV_PAIRS};
+	struct ob_vif_steering s = {.n_pairs = 2};
+	struct virtio_net_hdr_v1_hash h;
+	uint64_t before = ob_drops_read(OB_VIF_NONE, OB_DROP_GUEST_DOWN);
+
+	ob_workers_set_handoff(handoff, NULL);
+	env_start(e, 0, 64);
+	start_second_pair(e, 64);
+	assert_int_equal(ob_vif_set_steering(e->vif, &s), 0);
+	/* Its hash says the second pair: it now lies in the other worker's ring. */
+	env_output(e, &(struct pkt_spec){.payload = 10, .host = 2}, 0, 0);
+	assert_int_equal(env_dropped_all(e), 0);
+	for (unsigned q = 0; q < 4; q++)
+		ob_vif_stop_queue(e->vif, q);
+	ob_vif_destroy(e->vif);
+	assert_int_equal(ob_vif_create(&c, &e->vif), 0);
+	assert_int_equal(ob_vif_idx(e->vif), 0);
+	assert_int_equal(ob_vif_set_steering(e->vif, &s), 0);
+	for (unsigned q = 0; q < 4; q++) {
+		fake_ring_fini(&e->ring[q]);
+		close(e->irq[q]);
+		env_start_queue(e, q, 64);
+	}
+	env_post(e, 0, 2, 200, 1);
+	env_post(e, 2, 2, 200, 1);
+	env_round(e);
+	assert_int_equal(
+	    env_receive(e, 0, 12, &h, env_flat) + env_receive(e, 2, 12, &h, env_flat), 0);
+	assert_int_equal(ob_drops_read(OB_VIF_NONE, OB_DROP_GUEST_DOWN), before + 1);
+	assert_int_equal(env_dropped_all(e), 0);
+	env_output(e, &(struct pkt_spec){.payload = 10, .host = 2}, 0, 0);
+	env_round(e);
+	assert_int_equal(env_receive(e, 2, 12, &h, env_flat), 64);
+}
+
 /* Sends everything back where it came from. */
 static void loop_input(struct ob_worker *w, struct ob_vif *vif, struct ob_burst *b)
 {
@@ -537,6 +575,9 @@ int main(void)
 	    BOTH(unmapped_ring_stalls_and_recovers),
 	    cmocka_unit_test_setup_teardown(
 		pairs_live_on_different_workers_and_get_their_packets, setup_two_workers, teardown),
+	    cmocka_unit_test_setup_teardown(
+		packet_on_its_way_does_not_reach_the_next_function_of_its_index, setup_two_workers,
+		teardown),
 	    cmocka_unit_test(restarts_under_traffic_split),
 	    cmocka_unit_test(restarts_under_traffic_packed),
 	};

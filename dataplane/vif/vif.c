@@ -12,6 +12,7 @@
 static struct ob_arena *vif_arena;
 static struct ob_vif *vifs[OB_MAX_VIFS]; /* RCU */
 static int event_fd = -1;
+static uint32_t next_gen = 1;
 
 ob_vif_input_fn vif_input;
 
@@ -79,6 +80,7 @@ int ob_vif_create(const struct ob_vif_conf *conf, struct ob_vif **out)
 		goto err_free;
 	vif->conf = *conf;
 	vif->idx = idx;
+	vif->gen = next_gen++;
 	vif->arena = p;
 	vif->link_up = 1;
 	for (unsigned q = 0; q < VIF_QUEUES; q++)

@@ -50,6 +50,7 @@ struct vif_queue {
 	struct vif_queue *next_dirty;
 	struct ob_burst *edge; /* receive queues: packets that wait for the end of the round */
 	int irq_fd;
+	uint32_t vif_gen;
 	uint16_t vif_idx;
 	uint8_t q, pair;
 	uint8_t flags; /* enum vif_queue_flags */
@@ -93,6 +94,7 @@ struct vif_steering {
 struct ob_vif {
 	struct ob_vif_conf conf;
 	uint16_t idx;
+	uint32_t gen; /* tells this function from the next one of its index; not 0 */
 	uint32_t link_up;
 	uint64_t features;
 	const struct vif_filter *filter;     /* RCU; NULL: all pass */
