@@ -195,14 +195,20 @@ static void add_route(uint16_t vnet, const char *prefix, uint8_t len, uint8_t ac
 	must(ob_route_set(&c, err, sizeof(err)), err);
 }
 
-/* Tunnel 0: VXLAN to 198.51.100.7 (1450 inside); tunnel 1: Geneve to 2001:db8:9::7 (1430 inside). In VNET 0: 10.0.0.9 behind tunnel 0 and
+/* Tunnel 0: VXLAN to 198.51.100.7 (1450 inside); tunnel 1: Geneve to 2001:db8:9::7 (1430 inside); tunnel 2:
+ * Geneve from 198.51.100.7 that demands an option. In VNET 0: 10.0.0.9 behind tunnel 0 and
  * fd00::9 behind tunnel 1, on-link; 10.1.0.9 and fd01::9 behind routes; 10.2.0.0/16 is dropped; 10.3.0.0/16 leads to VNET 1. */
 void vpc_policy(void)
 {
 	static const char *const remote[2] = {"198.51.100.7", "2001:db8:9::7"};
 	static const char *const own[2] = {"192.0.2.1", "2001:db8::1"};
+	struct ob_tunnel_cfg picky = {.type = OB_ENCAP_GENEVE,
+	    .n_match = 1,
+	    .match[0] = {RTE_BE16(0x0102), 0x83, 4, {0xde, 0xad, 0xbe, 0xef}}};
 	struct ob_ip local[2];
 
+	picky.local = vpc_ip(own[0]);
+	picky.remote = vpc_ip(remote[0]);
 	must(ob_encap_init(tv->arena), "encap");
 	must(ob_policy_init(tv->arena), "policy");
 	for (uint32_t i = 0; i < 2; i++) {
@@ -218,6 +224,7 @@ void vpc_policy(void)
 		must(ob_tunnel_set_nexthop(i, &nh), "nexthop");
 		must(ob_vnet_set(i, &v, NULL, 0), "vnet");
 	}
+	must(ob_tunnel_set(2, &picky, NULL, 0), "tunnel");
 	must(ob_encap_set_local(local, 2, mac_card), "local");
 	add_eni(GUEST_A, 0, mac_a, "10.0.0.5", "fd00::5");
 	add_eni(GUEST_B, 0, mac_b, "10.0.0.6", "fd00::6");

@@ -29,12 +29,14 @@ def eth(dst, src, kind, payload):
     return dst + src + struct.pack('!H', kind) + payload
 
 
-def ip(src, dst, proto, payload, ttl=64, df=True, frag=0, ext=b''):
+def ip(src, dst, proto, payload, ttl=64, df=True, frag=0, ext=b'', ext_kind=0, tos=0, opts=b''):
     s, d = addr(src), addr(dst)
     if len(s) == 4:
-        head = struct.pack('!BBHHHBBH', 0x45, 0, 20 + len(payload), 7, (0x4000 if df else 0) | frag, ttl, proto, 0) + s + d
+        head = struct.pack('!BBHHHBBH', 0x45 + len(opts) // 4, tos, 20 + len(opts) + len(payload), 7,
+                           (0x4000 if df else 0) | frag, ttl, proto, 0) + s + d + opts
         return 0x0800, head[:10] + struct.pack('!H', csum(head)) + head[12:] + payload
-    return 0x86dd, struct.pack('!IHBB', 6 << 28, len(ext) + len(payload), 0 if ext else proto, ttl) + s + d + ext + payload
+    return 0x86dd, struct.pack('!IHBB', 6 << 28 | tos << 20, len(ext) + len(payload), ext_kind if ext else proto,
+                               ttl) + s + d + ext + payload
 
 
 def l4sum(src, dst, proto, b, at):
@@ -112,6 +114,7 @@ IA = struct.pack('!III', 7, 0, 0) + struct.pack('!HH', 5, 24) + addr('fd00::5') 
 SERVER = bytes.fromhex('00030001026f62000001')
 V4, V6 = '198.51.100.7', '2001:db8:9::7'
 OPT = bytes.fromhex('0102030109090909')
+MATCH = bytes.fromhex('01028301deadbeef')
 
 
 def main():
@@ -128,6 +131,23 @@ def main():
         'ns': outer('geneve', V6, 100, ns(FAR, 'fd00::9', 'fd00::5')),
         'kernel': udp_frame(CARD, PEER, V4, '192.0.2.1', 53, 33000, bytes(20)), 'kernel-arp': arp(ALL, PEER, 1, V4, '192.0.2.1'),
     }
+    frag6 = bytes([17, 0, 0, 1, 0, 0, 0, 9])
+    ect = udp_frame(A, FAR, '10.0.0.9', '10.0.0.5', 5, 6, bytes(30), tos=2)
+    ect6 = udp_frame(A, FAR, 'fd00::9', 'fd00::5', 5, 6, bytes(30), tos=2)
+    wire |= {
+        'match': outer('geneve', V4, 100, to_a, MATCH), 'match-wrong': outer('geneve', V4, 100, to_a, MATCH[:-1] + b'\0'),
+        'no-match': outer('geneve', V4, 100, to_a, OPT), 'fragment6': outer('vxlan', V6, 100, to_a, ext=frag6, ext_kind=44),
+        'opts4': outer('vxlan', V4, 100, to_a, opts=bytes([1, 1, 1, 1])),
+        'ce': outer('vxlan', V4, 100, ect, tos=3), 'ce6': outer('geneve', V6, 100, ect6, tos=3),
+        'ce-lost': outer('vxlan', V4, 100, to_a, tos=3), 'ect1': outer('vxlan', V4, 100, ect, tos=1),
+        'ext6': outer('vxlan', V4, 100, udp_frame(A, FAR, 'fd00::9', 'fd00::5', 5, 6, b'', ext=bytes([17, 0, 1, 4, 0, 0, 0, 0]))),
+        'piece6': outer('vxlan', V4, 100, udp_frame(A, FAR, 'fd00::9', 'fd00::5', 5, 6, b'', ext=frag6, ext_kind=44)),
+        'nested6': outer('vxlan', V4, 100, outer('vxlan', V6, 100, to_a)),
+        'vlan': outer('vxlan', V4, 100, to_a[:12] + bytes.fromhex('81000005') + to_a[12:]),
+        'tcp6': outer('vxlan', V4, 100, tcp_frame(A, FAR, 'fd00::9', 'fd00::5', 10)),
+        'ping': outer('vxlan', V4, 100, icmp4(A, FAR, '10.0.0.9', '10.0.0.5', bytes(8))),
+        'padded': outer('vxlan', V4, 100, to_a + bytes(9)) + bytes(4),
+    }
     write('decap', {k: bytes([0]) + v for k, v in wire.items()} | {'chain': bytes([21]) + wire['geneve6-opts']})
     ext = bytes([17, 0, 1, 4, 0, 0, 0, 0])
     guest = {
@@ -140,6 +160,12 @@ def main():
         'too-big6': udp_frame(ROUTER, A, 'fd00::5', 'fd01::9', 5, 6, bytes(1500)),
         'cut': udp_frame(ROUTER, A, '10.0.0.5', '10.1.0.9', 5, 6, bytes(3000), df=False),
         'piece': udp_frame(ROUTER, A, '10.0.0.5', '10.1.0.9', 5, 6, bytes(100), df=False, frag=0x2010),
+        'cut-opts': udp_frame(ROUTER, A, '10.0.0.5', '10.1.0.9', 5, 6, bytes(2000), df=False,
+                              opts=bytes([0x94, 4, 0, 0, 1, 7, 7, 4, 0, 0, 0, 0])),
+        'piece6': udp_frame(FAR, A, 'fd00::5', 'fd00::9', 5, 6, bytes(30), ext=bytes([17, 0, 0, 9, 0, 0, 0, 9]), ext_kind=44),
+        'ext-route': udp_frame(FAR, A, 'fd00::5', 'fd00::9', 5, 6, bytes(30), ext=bytes([17, 0, 4, 0, 0, 0, 0, 0]), ext_kind=43),
+        'vlan': bytes(12).join([b'', bytes.fromhex('810000050800')]) + bytes(40),
+        'ra': icmp6(ALL, A, 'fe80::1234', 'ff02::1', struct.pack('!BBHI', 134, 0, 0, 0) + bytes(8)),
         'arp': arp(ALL, A, 1, '10.0.0.5', '10.0.0.9'), 'arp-router': arp(ALL, A, 1, '10.0.0.5', '10.0.0.1'),
         'ns': ns(A, 'fd00::5', 'fd00::9'), 'ns-router': ns(A, 'fe80::1234', 'fd00::1'), 'dad': ns(A, '::', 'fd00::6'),
         'rs': icmp6(bytes.fromhex('333300000002'), A, 'fe80::1234', 'ff02::2', struct.pack('!BBHI', 133, 0, 0, 0)),
