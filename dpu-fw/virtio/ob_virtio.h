@@ -71,8 +71,8 @@ struct ob_vnet_status {
 	uint64_t n_faults;     /* pages that went away under the card */
 	uint64_t n_violations; /* accesses that the memory firewall refused */
 	uint64_t n_resets, n_needs_reset, n_kicks, n_bad_kicks, n_ctrl, n_ctrl_err;
-	uint16_t
-	    n_queues; /* valid entries of queue[]; the last is the control queue where there is one */
+	/* Valid entries of queue[]. The control queue is number 2 * n_pairs, or 2 without MQ and RSS (5.1.2). */
+	uint16_t n_queues;
 	struct ob_vnet_queue_status queue[OB_VNET_MAX_QUEUES];
 };
 

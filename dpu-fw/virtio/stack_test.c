@@ -354,6 +354,27 @@ static void a_broken_ring_is_told_and_mended_by_a_reset(void **state)
 	traffic(t, 10);
 }
 
+static void memory_that_shrinks_stops_only_this_function(void **state)
+{
+	struct t *t = *state;
+	uint64_t end = now_ms() + WAIT_MS;
+	struct ob_vnet_status s;
+
+	assert_int_equal(ob_gmem_catch_faults(), 0); /* cmocka has put its own handler over it */
+	driver_probe(t, MIN);
+	traffic(t, 10);
+	assert_int_equal(ftruncate(t->guest.fd, 0), 0);
+	ring_bell(t, 1);
+	while (!(reg_read(t, VIRTIO_PCI_COMMON_STATUS, 1) & VIRTIO_CONFIG_S_NEEDS_RESET) &&
+	       now_ms() < end)
+		usleep(100);
+	assert_true(reg_read(t, VIRTIO_PCI_COMMON_STATUS, 1) & VIRTIO_CONFIG_S_NEEDS_RESET);
+	ob_vnet_get_status(t->vn, &s);
+	assert_true(s.n_faults > 0);
+	reg_write(t, VIRTIO_PCI_COMMON_STATUS, 0, 1);
+	assert_int_equal(reg_read(t, VIRTIO_PCI_COMMON_STATUS, 1), 0);
+}
+
 static void a_function_reset_in_traffic_leaves_a_clean_device(void **state)
 {
 	struct t *t = *state;
@@ -402,6 +423,7 @@ int main(void)
 	    T(queues_go_on_after_bus_master_was_off),
 	    T(queues_go_on_after_their_memory_was_away),
 	    T(a_broken_ring_is_told_and_mended_by_a_reset),
+	    T(memory_that_shrinks_stops_only_this_function),
 	    T(a_function_reset_in_traffic_leaves_a_clean_device),
 	    T(the_next_host_finds_a_fresh_device),
 	};
