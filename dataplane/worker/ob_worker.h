@@ -135,7 +135,8 @@ struct ob_meta {
 	 * l2_len + l3_len: a guest that runs a tunnel of its own means its inner header. */
 	uint16_t csum_start;
 	uint16_t csum_offset;
-	uint32_t vif_gen; /* of a packet handed over between workers: which function out_vif meant */
+	uint32_t
+	    vif_gen; /* of a packet handed over between workers: which function out_vif meant */
 	uint32_t reserved;
 };
 static_assert(sizeof(struct ob_meta) == 48, "copied at every divergence: keep it small");
