@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -116,6 +118,24 @@ static void add_read_only_fd_for_writing_fails(void **state)
 	assert_true(fd >= 0);
 	assert_int_equal(ob_gmem_add(f->gm, at(0), PAGE, RW, fd, 0), -EACCES);
 	assert_int_equal(ob_gmem_add(f->gm, at(0), PAGE, OB_GMEM_READ, fd, 0), 0);
+	close(fd);
+}
+
+static void add_of_a_file_that_is_not_memory_is_enodev(void **state)
+{
+	struct fixture *f = *state;
+	int fd = open("/proc/self/exe", O_RDONLY);
+	struct statfs fs;
+
+	/* Unless this program itself was built in memory. */
+	assert_int_equal(fstatfs(fd, &fs), 0);
+	if (fs.f_type != TMPFS_MAGIC)
+		assert_int_equal(ob_gmem_add(f->gm, at(0), PAGE, OB_GMEM_READ, fd, 0), -ENODEV);
+	close(fd);
+	/* No size: nothing fits into it. */
+	fd = open("/dev/zero", O_RDWR);
+	assert_true(fd >= 0);
+	assert_int_equal(ob_gmem_add(f->gm, at(0), PAGE, RW, fd, 0), -ERANGE);
 	close(fd);
 }
 
@@ -519,6 +539,7 @@ int main(void)
 	    T(add_rejects_bad_ranges),
 	    T(add_of_overlapping_range_is_eexist),
 	    T(add_read_only_fd_for_writing_fails),
+	    T(add_of_a_file_that_is_not_memory_is_enodev),
 	    T(bytes_written_by_the_guest_are_fetched),
 	    T(copies_cross_ranges),
 	    T(firewall_refuses_and_counts),

@@ -59,7 +59,8 @@ void ob_gmem_destroy(struct ob_gmem *gm);
  * fetch or store fails with -ENOTSUP. 'prot' is a set of enum ob_gmem_prot; a range without OB_GMEM_WRITE is mapped
  * read-only. Context: control.
  * Returns 0; -EINVAL bad alignment, zero or wrapping length, no prot; -EEXIST overlaps a range; -ENOSPC too many
- * ranges, files or bytes; -ERANGE the file is shorter than fd_off + len; -ENOMEM; -errno of fstat or mmap. */
+ * ranges, files or bytes; -ERANGE the file is shorter than fd_off + len; -ENODEV it is not in memory (tmpfs,
+ * memfd, hugetlbfs): a page fault could take for ever; -ENOMEM; -errno of fstat or mmap. */
 int ob_gmem_add(
     struct ob_gmem *gm, ob_iova_t iova, uint64_t len, unsigned prot, int fd, uint64_t fd_off);
 

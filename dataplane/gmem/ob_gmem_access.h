@@ -36,7 +36,7 @@ struct ob_gmem_hot {
 };
 
 /* Index of the range that this thread hit last; only a guess, checked at each use. */
-extern _Thread_local uint32_t ob_gmem_hint;
+extern _Thread_local uint32_t ob_gmem_hint __attribute__((tls_model("initial-exec")));
 
 #ifdef OB_GMEM_FAKE
 void ob_gmem_fake_fetched(const void *hva, size_t len);

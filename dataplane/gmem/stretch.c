@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 /* A slot for a new stretch of 'len' bytes, or -ENOSPC. */
@@ -62,6 +64,15 @@ err_close:
 	return rc;
 }
 
+/* A page fault in a file of another kind waits for whoever stands behind it: a disk, a server, a FUSE process of the peer.
+ * That would stop the worker and with it the other functions it serves. */
+static bool is_memory(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == HUGETLBFS_MAGIC);
+}
+
 int stretch_get(struct ob_gmem *gm, int fd, uint64_t off, uint64_t len, bool writable)
 {
 	uint64_t size;
@@ -84,6 +95,8 @@ int stretch_get(struct ob_gmem *gm, int fd, uint64_t off, uint64_t len, bool wri
 			return (int)i;
 		}
 	}
+	if (!is_memory(fd))
+		return -ENODEV;
 	/* The whole file at once: a host with a virtual IOMMU sends thousands of pages of the same one. */
 	idx = stretch_map(gm, fd, &st, 0, size, writable);
 	if (idx < 0 && (off != 0 || len != size))

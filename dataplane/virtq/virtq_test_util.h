@@ -41,9 +41,11 @@ static inline void rig_state(struct rig *t)
 	t->st.avail_idx = t->st.used_idx = t->r.conf.start;
 }
 
-static inline void rig_up(struct rig *t, const struct fake_ring_conf *rc)
+/* 'sync' is called from the first change of the map after this; NULL: no readers but the caller. */
+static inline void rig_up_synced(
+    struct rig *t, const struct fake_ring_conf *rc, void (*sync)(void *ctx), void *ctx)
 {
-	struct ob_gmem_conf gc = {.name = "rig"};
+	struct ob_gmem_conf gc = {.name = "rig", .sync = sync, .sync_ctx = ctx};
 
 	memset(t, 0, sizeof(*t));
 	assert_int_equal(fake_guest_init(&t->g, RIG_BYTES, 0x40000000), 0);
@@ -74,6 +76,11 @@ static inline void rig_up(struct rig *t, const struct fake_ring_conf *rc)
 	    .indirect = rc->indirect || rc->indirect_always,
 	};
 	assert_int_equal(ob_virtq_create(&t->conf, &t->vq), 0);
+}
+
+static inline void rig_up(struct rig *t, const struct fake_ring_conf *rc)
+{
+	rig_up_synced(t, rc, NULL, NULL);
 }
 
 static inline void rig_down(struct rig *t)
