@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,8 +20,9 @@
 #include "options.h"
 #include "version.h"
 
-#define RECLAIM_US 10000 /* how long freed policy may wait for the workers */
-#define MBUF_ROOM  2048
+#define RECLAIM_US  10000 /* how long freed policy may wait for the workers */
+#define MBUF_ROOM   2048
+#define JUMBO_MBUFS 8191
 
 struct app {
 	struct options opt;
@@ -110,6 +112,29 @@ static int make_run_dir(struct app *app)
 	return -EINVAL;
 }
 
+/* A function takes a dozen files or more: sockets, guest memory, doorbells, interrupts. */
+static void allow_files(void)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) == 0) {
+		lim.rlim_cur = lim.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &lim);
+	}
+}
+
+/* A port without scattered receive needs a frame to fit one buffer, and net_af_packet needs its whole ring slot to. */
+static unsigned long frame_room(const struct options *o)
+{
+	const char *slot = o->uplink ? strstr(o->uplink, "framesz=") : NULL;
+	unsigned long room = (o->mtu + 64u + 63u) / 64u * 64u;
+	unsigned long framesz = slot ? strtoul(slot + strlen("framesz="), NULL, 10) : 0;
+
+	if (framesz > room)
+		room = framesz;
+	return room < 32768 ? room : 32768;
+}
+
 static int start_dataplane(struct app *app)
 {
 	const struct options *o = &app->opt;
@@ -119,11 +144,14 @@ static int start_dataplane(struct app *app)
 	    .cpus = o->pinned ? o->cpu : NULL,
 	    .poll_always = o->poll_always,
 	};
+	unsigned long room;
 	int rc;
 
-	/* A port without scattered receive needs a frame to fit one buffer. */
-	if (o->mtu + 64 > MBUF_ROOM)
-		conf.mbuf_data_room = (uint16_t)((o->mtu + 64 + 63) / 64 * 64);
+	room = frame_room(o);
+	if (room > MBUF_ROOM) {
+		conf.mbuf_data_room = (uint16_t)room;
+		conf.n_mbufs = JUMBO_MBUFS;
+	}
 	rc = ob_workers_start(&conf);
 	if (rc < 0) {
 		snprintf(app->err, sizeof(app->err), "%u workers: %s%s", o->n_workers,
@@ -195,6 +223,7 @@ static int start(struct app *app)
 	if (app->base == NULL)
 		return -ENOMEM;
 	find_serial(app);
+	allow_files();
 	if ((rc = make_run_dir(app)) < 0 ||
 	    (rc = eal_start(&app->opt, app->err, sizeof(app->err))) < 0)
 		return rc;

@@ -25,7 +25,7 @@ static int next(struct ob_card *c, const void *filter, uint64_t *cursor, void *r
 	r->n_txq = info.n_txq;
 	r->speed_mbps = info.speed_mbps;
 	for (unsigned i = 0; i < info.n_addrs && r->n_addrs < OB_BUS_UPLINK_ADDRS; i++)
-		put_ip(&r->addr[r->n_addrs++], &info.addr[i], ip_bits(info.addr[i].family));
+		put_ip(&r->addr[r->n_addrs++], &info.addr[i], info.prefix_len[i]);
 	r->rx_pkts = n.rx_pkts;
 	r->rx_bytes = n.rx_bytes;
 	r->tx_pkts = n.tx_pkts;

@@ -45,6 +45,7 @@ struct ob_underlay_info {
 	uint32_t speed_mbps; /* 0: unknown */
 	unsigned n_addrs;
 	struct ob_ip addr[OB_UNDERLAY_MAX_ADDRS];
+	uint8_t prefix_len[OB_UNDERLAY_MAX_ADDRS];
 	uint64_t rx_missed, rx_errors, tx_errors; /* of the port */
 	uint64_t punt_failed;			  /* packets that the TAP did not take */
 	uint64_t inject_failed; /* kernel packets for which there was no buffer or no room */

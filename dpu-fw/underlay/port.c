@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include <rte_common.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
@@ -14,8 +16,9 @@
 
 RTE_LOG_REGISTER(port_log, ob.underlay, NOTICE);
 
-#define N_RX_DESC 1024
-#define N_TX_DESC 1024
+#define N_RX_DESC     1024
+#define N_TX_DESC     1024
+#define AF_PACKET_HDR 128 /* more than TPACKET_V2 puts before a frame in its ring */
 
 /* What the stages can make use of; what of it the port has is enabled. */
 #define WANT_RX                                                                  \
@@ -118,7 +121,24 @@ static int setup_queues(struct port *p, const struct rte_eth_dev_info *info)
 	return 0;
 }
 
-/* rte_eth_dev_configure refuses an MTU above what the driver reports; some virtual drivers report 1518 whatever they can do. */
+/* net_af_packet of DPDK 22.11 says 1518 bytes whatever its ring takes: its arguments tell the truth. */
+static int set_af_packet_mtu(struct port *p, uint16_t mtu, char *err, size_t err_len)
+{
+	const char *arg = strstr(p->devargs, "framesz=");
+	unsigned long framesz = arg != NULL ? strtoul(arg + strlen("framesz="), NULL, 10) : 2048;
+	unsigned need = mtu + RTE_ETHER_HDR_LEN + RTE_VLAN_HLEN + AF_PACKET_HDR;
+
+	if (framesz >= need) {
+		p->mtu = mtu;
+		return 0;
+	}
+	snprintf(err, err_len,
+	    "uplink '%s': MTU %u needs frames of %u bytes in its ring; add "
+	    "framesz=%u,blocksz=65536",
+	    p->devargs, mtu, need, rte_align32pow2(need));
+	return -EINVAL;
+}
+
 static int set_mtu(
     struct port *p, const struct rte_eth_dev_info *info, uint16_t mtu, char *err, size_t err_len)
 {
@@ -126,6 +146,8 @@ static int set_mtu(
 
 	if (mtu == 0)
 		return rte_eth_dev_get_mtu(p->id, &p->mtu);
+	if (strcmp(p->driver, "net_af_packet") == 0)
+		return set_af_packet_mtu(p, mtu, err, err_len);
 	rc = rte_eth_dev_set_mtu(p->id, mtu);
 	if (rc < 0 && rc != -ENOTSUP) {
 		snprintf(err, err_len,

@@ -5,16 +5,20 @@
 #include <event2/event.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <rte_errno.h>
 #include <rte_ether.h>
+#include <rte_log.h>
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
 #include <rte_ring.h>
 
 #include "ob_worker.h"
+
+RTE_LOG_REGISTER(pump_log, ob.underlay, NOTICE);
 
 #define RING_SIZE  1024
 #define POOL_SIZE  2047
@@ -60,6 +64,17 @@ static void from_workers(evutil_socket_t fd, short what, void *arg)
 		return; /* it is full, so it is readable */
 }
 
+/* Somebody deleted the interface: its file would be readable for ever. */
+static void check_gone(struct pump *p, int rc)
+{
+	if (rc >= 0 || rc == -EAGAIN || rc == -EINTR || rc == -EIO)
+		return;
+	rte_log(RTE_LOG_ERR, pump_log,
+	    "underlay: TAP %s is gone (%s); restart ob-card to have it again\n", p->tap->name,
+	    strerror(-rc));
+	event_del(p->on_tap);
+}
+
 /* Reads one frame into a buffer of ours. Returns NULL when there is none. */
 static struct rte_mbuf *read_one(struct pump *p)
 {
@@ -69,14 +84,17 @@ static struct rte_mbuf *read_one(struct pump *p)
 
 	if (m == NULL) {
 		/* Read it all the same: else the loop would spin on a readable TAP. */
-		if (tap_read(p->tap, sink, sizeof(sink)) >= 0)
+		len = tap_read(p->tap, sink, sizeof(sink));
+		if (len >= 0)
 			p->inject_failed++;
+		check_gone(p, len);
 		return NULL;
 	}
 	m->data_off = OB_HEADROOM;
 	len = tap_read(p->tap, rte_pktmbuf_mtod(m, void *), p->room);
 	if (len < RTE_ETHER_HDR_LEN) {
 		rte_pktmbuf_free(m);
+		check_gone(p, len);
 		return NULL;
 	}
 	m->data_len = (uint16_t)len;

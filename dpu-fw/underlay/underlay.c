@@ -32,6 +32,7 @@ RTE_LOG_REGISTER(underlay_log, ob.underlay, NOTICE);
 
 struct local {
 	int ifindex;
+	uint8_t prefix_len;
 	struct ob_ip ip;
 };
 
@@ -160,6 +161,7 @@ static void change_local(struct ob_underlay *u, const struct nl_addr *a, bool de
 		return;
 	}
 	u->local[u->n_locals].ifindex = a->ifindex;
+	u->local[u->n_locals].prefix_len = a->prefix_len;
 	u->local[u->n_locals++].ip = a->ip;
 }
 
@@ -477,8 +479,10 @@ void ob_underlay_get_info(const struct ob_underlay *u, struct ob_underlay_info *
 	out->n_rxq = u->port.n_rxq;
 	out->n_txq = u->port.n_txq;
 	out->speed_mbps = u->speed_mbps;
-	for (unsigned i = 0; i < u->n_locals && out->n_addrs < OB_UNDERLAY_MAX_ADDRS; i++)
+	for (unsigned i = 0; i < u->n_locals && out->n_addrs < OB_UNDERLAY_MAX_ADDRS; i++) {
+		out->prefix_len[out->n_addrs] = u->local[i].prefix_len;
 		out->addr[out->n_addrs++] = u->local[i].ip;
+	}
 	if (rte_eth_stats_get(u->port.id, &st) == 0) {
 		out->rx_missed = st.imissed + st.rx_nombuf;
 		out->rx_errors = st.ierrors;
