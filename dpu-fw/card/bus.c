@@ -38,7 +38,7 @@ struct ob_bus {
 	dev_t dev; /* of the socket file that is ours */
 	ino_t ino;
 	int fd;
-	struct event *on_accept;
+	struct event *on_accept, *resume; /* resume: accept again after files ran out */
 	unsigned n_clients;
 	TAILQ_HEAD(, client) clients;
 	uint8_t in[OB_BUS_MAX_MSG + 1]; /* one more: tells a packet that is too long */
@@ -158,8 +158,16 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 	int peer = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	(void)what;
-	if (peer < 0)
+	if (peer < 0) {
+		struct timeval pause = {.tv_usec = 100000};
+
+		/* The connection stays in the queue: without a pause the loop would spin on it. */
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+			event_del(bus->on_accept);
+			evtimer_add(bus->resume, &pause);
+		}
 		return;
+	}
 	cl = bus->n_clients < OB_BUS_MAX_CLIENTS ? calloc(1, sizeof(*cl)) : NULL;
 	if (cl == NULL) {
 		refuse(peer);
@@ -173,6 +181,15 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 	cl->writable = event_new(bus->base, peer, EV_WRITE | EV_PERSIST, on_writable, cl);
 	if (cl->readable == NULL || cl->writable == NULL || event_add(cl->readable, NULL) < 0)
 		client_close(cl);
+}
+
+static void on_resume(evutil_socket_t fd, short what, void *arg)
+{
+	struct ob_bus *bus = arg;
+
+	(void)fd;
+	(void)what;
+	event_add(bus->on_accept, NULL);
 }
 
 /* True if a process accepts connections on it. */
@@ -271,7 +288,9 @@ int ob_bus_create(struct ob_card *c, struct event_base *base, const char *path, 
 	rc = listen_on(bus, err, err_len);
 	if (rc == 0) {
 		bus->on_accept = event_new(base, bus->fd, EV_READ | EV_PERSIST, on_accept, bus);
-		if (bus->on_accept == NULL || event_add(bus->on_accept, NULL) < 0)
+		bus->resume = evtimer_new(base, on_resume, bus);
+		if (bus->on_accept == NULL || bus->resume == NULL ||
+		    event_add(bus->on_accept, NULL) < 0)
 			rc = -ENOMEM;
 	}
 	if (rc < 0) {
@@ -294,6 +313,8 @@ void ob_bus_destroy(struct ob_bus *bus)
 		client_close(cl);
 	if (bus->on_accept != NULL)
 		event_free(bus->on_accept);
+	if (bus->resume != NULL)
+		event_free(bus->resume);
 	if (bus->fd >= 0)
 		close(bus->fd);
 	/* Not if somebody put another socket there meanwhile. */

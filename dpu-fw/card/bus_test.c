@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -377,6 +378,30 @@ static void crowd_is_refused_with_words(void **state)
 	assert_int_equal(ob_bus_n_clients(bus), 0);
 }
 
+static void lack_of_files_only_delays_a_client(void **state)
+{
+	struct rlimit old, none;
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0);
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	unsigned rounds = 0;
+
+	(void)state;
+	strcpy(addr.sun_path, path);
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	none = (struct rlimit){.rlim_cur = 3, .rlim_max = old.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	turn();
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	assert_int_equal(ob_bus_n_clients(bus), 0);
+	/* It is not looked at in a circle meanwhile, and served soon after. */
+	assert_int_equal(event_base_get_num_events(base, EVENT_BASE_COUNT_ACTIVE), 0);
+	while (ob_bus_n_clients(bus) == 0 && rounds++ < 3)
+		event_base_loop(base, EVLOOP_ONCE);
+	assert_true(ask(fd, OB_BUS_LIST, OB_BUS_CARD) > 0);
+	close(fd);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -386,7 +411,8 @@ int main(void)
 	    T(stranger_is_told_and_hung_up_on), T(wrong_version_is_told_and_stays),
 	    T(packet_over_the_limit_is_refused), T(long_list_has_more_until_the_last),
 	    T(slow_reader_delays_nobody), T(client_that_leaves_in_a_list_is_forgotten),
-	    T(list_goes_on_over_deletions), T(crowd_is_refused_with_words)};
+	    T(list_goes_on_over_deletions), T(crowd_is_refused_with_words),
+	    T(lack_of_files_only_delays_a_client)};
 
 	rte_log_set_global_level(RTE_LOG_ERR);
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -271,7 +271,7 @@ int options_parse(int argc, char **argv, struct options *o)
 	o->run_dir = "/run/outboard";
 	o->log_level = "info";
 	o->arena_max = 4096ull << 20;
-	optind = 1;
+	optind = 0; /* as GNU getopt wants it, to begin anew */
 	while ((opt = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
 		if (opt == 'h') {
 			fputs(help, stdout);
