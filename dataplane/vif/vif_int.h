@@ -2,10 +2,12 @@
 /* What the files of this folder share: the vif object, a running queue, a worker's scratch. */
 #pragma once
 
+#include <errno.h>
 #include <unistd.h>
 
 #include <linux/virtio_net.h>
 
+#include "ob_irq.h"
 #include "ob_vif.h"
 
 #define VIF_QUEUES    (2 * OB_VIF_MAX_PAIRS)
@@ -143,9 +145,15 @@ static inline void vif_count(uint64_t *counter, uint64_t n)
 
 static inline void vif_signal(struct vif_queue *q)
 {
-	const uint64_t one = 1;
+	int rc;
 
-	/* A full eventfd is an interrupt already pending: nothing is lost. */
-	if (q->irq_fd >= 0 && write(q->irq_fd, &one, sizeof(one)) == (ssize_t)sizeof(one))
+	if (q->irq_fd < 0)
+		return;
+	rc = ob_irq_signal(q->irq_fd);
+	if (rc == 0) {
 		vif_count(&q->counters->n_irqs, 1);
+	} else if (unlikely(rc == -EDEADLK)) {
+		ob_virtq_break(q->vq, OB_VIRTQ_BLOCKED);
+		vif_queue_broke(q);
+	}
 }

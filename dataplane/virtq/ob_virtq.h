@@ -62,6 +62,7 @@ enum ob_virtq_fault {
 	OB_VIRTQ_BAD_LENGTH, /* a segment of 0 bytes, or 2^32 and more in total */
 	OB_VIRTQ_TOO_LONG,   /* more segments than the caller can take */
 	OB_VIRTQ_POISONED,   /* the guest's memory went away under us */
+	OB_VIRTQ_BLOCKED,    /* the host made an interrupt of ours block */
 };
 
 struct ob_virtq_conf {
@@ -151,6 +152,9 @@ void ob_virtq_disarm(struct ob_virtq *vq);
  * bytes written for the chains that were still to come. Interrupt the guest once afterwards. Context: owner, before its
  * first burst. Returns 0, or as ob_virtq_begin. */
 int ob_virtq_recover(struct ob_virtq *vq);
+
+/* Breaks the queue for a reason that its owner found. Context: owner. */
+void ob_virtq_break(struct ob_virtq *vq, enum ob_virtq_fault why);
 
 bool ob_virtq_broken(const struct ob_virtq *vq);
 /* What broke it, in a few words; "sound" if nothing did. */

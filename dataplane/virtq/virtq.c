@@ -263,6 +263,11 @@ int ob_virtq_recover(struct ob_virtq *vq)
 	return 0;
 }
 
+void ob_virtq_break(struct ob_virtq *vq, enum ob_virtq_fault why)
+{
+	(void)virtq_break(vq, why);
+}
+
 bool ob_virtq_broken(const struct ob_virtq *vq)
 {
 	return vq->state->broken != OB_VIRTQ_SOUND;
@@ -280,6 +285,7 @@ const char *ob_virtq_broken_why(const struct ob_virtq *vq)
 	    [OB_VIRTQ_BAD_LENGTH] = "bad segment length",
 	    [OB_VIRTQ_TOO_LONG] = "chain too long",
 	    [OB_VIRTQ_POISONED] = "guest memory went away",
+	    [OB_VIRTQ_BLOCKED] = "host blocked an interrupt",
 	};
 	uint8_t code = vq->state->broken;
 

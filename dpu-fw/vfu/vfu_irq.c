@@ -9,6 +9,8 @@
 #include <unistd.h>
 #include <event2/event.h>
 
+#include "ob_irq.h"
+
 #define DATA_FLAGS (VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_DATA_BOOL | VFIO_IRQ_SET_DATA_EVENTFD)
 #define ACTION_FLAGS \
 	(VFIO_IRQ_SET_ACTION_MASK | VFIO_IRQ_SET_ACTION_UNMASK | VFIO_IRQ_SET_ACTION_TRIGGER)
@@ -22,11 +24,12 @@ static void close_fd(int *fd)
 
 static void signal_fd(struct ob_vfu *v, int fd)
 {
-	const uint64_t one = 1;
+	int rc = ob_irq_signal(fd);
 
-	/* EAGAIN: the counter is full, so the peer has a wake-up pending anyway. */
-	if (write(fd, &one, sizeof(one)) == (ssize_t)sizeof(one))
+	if (rc == 0)
 		v->stats.n_irqs++;
+	else if (rc == -EDEADLK)
+		v->stats.n_bad_messages++;
 }
 
 static uint16_t msix_flags(const struct ob_vfu *v)
@@ -257,22 +260,6 @@ int vfu_on_irq_info(struct ob_vfu *v, struct vfu_msg *msg, struct vfu_reply *rep
 	return 0;
 }
 
-/* Is it an eventfd? Another kind of file could block the writer. Its blocking mode is the peer's, so it is set here. */
-static bool is_eventfd(int fd)
-{
-	char link[32], target[64];
-	int flags = fcntl(fd, F_GETFL);
-	ssize_t n;
-
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = readlink(link, target, sizeof(target) - 1);
-	if (n < 0 || flags < 0)
-		return false;
-	target[n] = '\0';
-	return strcmp(target, "anon_inode:[eventfd]") == 0 &&
-	       fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
-}
-
 static int take_fd(struct vfu_msg *msg, unsigned i)
 {
 	int fd = -1;
@@ -302,7 +289,7 @@ static int set_fds(struct ob_vfu *v, const struct vfio_irq_set *s, struct vfu_ms
 	if (msg->n_fds != 0 && msg->n_fds != s->count)
 		return -EINVAL;
 	for (unsigned i = 0; i < msg->n_fds; i++) {
-		if (!is_eventfd(msg->fd[i]))
+		if (!ob_irq_is_eventfd(msg->fd[i]))
 			return -EBADF;
 	}
 	if (action == VFIO_IRQ_SET_ACTION_UNMASK && s->index == VFIO_PCI_INTX_IRQ_INDEX)

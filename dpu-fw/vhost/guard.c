@@ -111,15 +111,3 @@ pid_t vhost_guard_connection(const char *path)
 	}
 	return pid;
 }
-
-/* A worker writes it: another kind of file, or a full counter, must not block it. */
-bool vhost_guard_is_eventfd(int fd)
-{
-	char link[64], target[32] = "";
-	int flags = fcntl(fd, F_GETFL);
-
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	return flags >= 0 && readlink(link, target, sizeof(target) - 1) > 0 &&
-	       strcmp(target, "anon_inode:[eventfd]") == 0 &&
-	       fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
-}

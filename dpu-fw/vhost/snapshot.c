@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "ob_irq.h"
+
 #define PROTOCOL_FEATURES_BIT \
 	30 /* VHOST_USER_F_PROTOCOL_FEATURES: about the protocol, not the device */
 
@@ -47,7 +49,7 @@ static bool to_gpa(const struct rte_vhost_memory *mem, const void *hva, uint64_t
 
 static int dup_eventfd(int fd)
 {
-	return fd >= 0 && vhost_guard_is_eventfd(fd) ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+	return fd >= 0 && ob_irq_is_eventfd(fd) ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
 }
 
 static void take_ring(int vid, unsigned q, const struct rte_vhost_memory *mem, struct vhost_ring *r)

@@ -116,4 +116,3 @@ int vhost_guard_init(void);
 void vhost_guard_thread(void);
 /* Bounds how long a peer that stalls in the middle of a message holds rte_vhost's thread. Returns the peer's pid, or 0. */
 pid_t vhost_guard_connection(const char *path);
-bool vhost_guard_is_eventfd(int fd);

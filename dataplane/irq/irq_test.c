@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "ob_irq.h"
+
+static void signal_adds_one_and_a_full_counter_is_no_error(void **state)
+{
+	int fd = eventfd(0, 0);
+	uint64_t n = UINT64_MAX - 1;
+
+	(void)state;
+	assert_true(ob_irq_is_eventfd(fd));
+	assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	assert_int_equal(ob_irq_signal(fd), 0);
+	assert_int_equal(ob_irq_signal(fd), 0);
+	assert_int_equal(read(fd, &n, sizeof(n)), sizeof(n));
+	assert_int_equal(n, 2);
+	n = UINT64_MAX - 1;
+	assert_int_equal(write(fd, &n, sizeof(n)), sizeof(n));
+	assert_int_equal(ob_irq_signal(fd), -EAGAIN);
+	close(fd);
+	assert_int_equal(ob_irq_signal(fd), -EBADF);
+}
+
+static void other_files_are_no_interrupts(void **state)
+{
+	int p[2];
+
+	(void)state;
+	assert_int_equal(pipe(p), 0);
+	assert_false(ob_irq_is_eventfd(p[1]));
+	assert_false(ob_irq_is_eventfd(-1));
+	close(p[0]);
+	close(p[1]);
+}
+
+/* The race that the host can win: blocking mode again and the counter full, after we looked. */
+static void a_host_that_makes_us_block_is_found_and_the_writer_freed(void **state)
+{
+	int fd = eventfd(0, EFD_NONBLOCK);
+	uint64_t full = UINT64_MAX - 1;
+
+	(void)state;
+	for (int round = 0; round < 3; round++) {
+		assert_int_equal(write(fd, &full, sizeof(full)), sizeof(full));
+		assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+		assert_int_equal(ob_irq_signal(fd), -EDEADLK);
+		assert_int_equal(read(fd, &full, sizeof(full)), sizeof(full));
+		assert_int_equal(full, 1);
+		full = UINT64_MAX - 1;
+		assert_int_equal(ob_irq_signal(fd), 0); /* the same thread goes on with others */
+		assert_int_equal(read(fd, &full, sizeof(full)), sizeof(full));
+		full = UINT64_MAX - 1;
+	}
+	close(fd);
+}
+
+static void *one_signal(void *arg)
+{
+	return (void *)(intptr_t)ob_irq_signal(*(int *)arg);
+}
+
+static void threads_give_their_slot_back(void **state)
+{
+	int fd = eventfd(0, EFD_NONBLOCK);
+
+	(void)state;
+	for (unsigned i = 0; i < 300; i++) {
+		pthread_t t;
+		void *ret;
+
+		assert_int_equal(pthread_create(&t, NULL, one_signal, &fd), 0);
+		pthread_join(t, &ret);
+		assert_null(ret);
+	}
+	close(fd);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(signal_adds_one_and_a_full_counter_is_no_error),
+	    cmocka_unit_test(other_files_are_no_interrupts),
+	    cmocka_unit_test(a_host_that_makes_us_block_is_found_and_the_writer_freed),
+	    cmocka_unit_test(threads_give_their_slot_back),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
