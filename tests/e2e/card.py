@@ -20,8 +20,9 @@ def hugepages_free_mb():
 class Card:
     """'wire': the namespace it takes packets from; 'under': the namespace of its own kernel underlay."""
 
-    def __init__(self, name, directory, tools, wire, under, addrs):
+    def __init__(self, name, directory, tools, wire, under, addrs, workers):
         self.name, self.tools, self.wire, self.under, self.addrs = name, tools, wire, under, addrs
+        self.workers = workers
         self.dir = pathlib.Path(directory)
         self.bus = self.dir / f"card-{name}.bus"
         self.log = self.dir / f"card-{name}.log"
@@ -30,7 +31,7 @@ class Card:
     def start(self, transient=True):
         iface = self.wire.port(f"card-{self.name}")
         argv = [self.tools.card, "--bus", self.bus, "--uplink", f"net_af_packet0,iface={iface}",
-                "--underlay-netns", self.under.name, "--underlay-if", UNDERLAY_IF, "--idle=sleep",
+                "--underlay-netns", self.under.name, "--underlay-if", UNDERLAY_IF, "--idle=sleep", "--workers", self.workers,
                 "--serial", f"LAB-{self.name.upper()}", "--run-dir", self.dir / f"card-{self.name}"]
         if hugepages_free_mb() < 512:
             argv.append("--no-huge")

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import socket
+import time
 
 from agent import Agent
 from proc import Daemon, LabError, tail
@@ -143,10 +144,16 @@ class Guest:
         self.qmp.close()
         self.agent.close()
 
-    def wait_boot(self, seconds=90):
-        self.booted_s = self.agent.hello(seconds)
-        if self.booted_s is None:
-            raise LabError(f"guest {self.name} did not come up within {seconds} s\n{tail(self.console_log)}\n{tail(self.dir / (self.name + '.qemu.log'))}")
+    def wait_boot(self, seconds=90, watch=lambda: None):
+        """'watch' is called now and then, to raise what makes further waiting useless."""
+        until = time.monotonic() + seconds
+        self.booted_s = None
+        while self.booted_s is None:
+            if time.monotonic() > until:
+                raise LabError(f"guest {self.name} did not come up within {seconds} s\n{tail(self.console_log)}\n"
+                               f"{tail(self.dir / (self.name + '.qemu.log'))}")
+            watch()
+            self.booted_s = self.agent.hello(2)
 
     def call(self, command, timeout=20):
         return self.agent.call(command, timeout)

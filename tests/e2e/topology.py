@@ -71,9 +71,34 @@ ENDPOINTS = (
 )
 
 CARDS = {"a": ["192.0.2.1/24", "2001:db8::1/64"], "b": ["192.0.2.2/24", "2001:db8::2/64"]}
-# A Linux box with a kernel VXLAN device on the same wire.
-# The stranger is an address of the same box that no card has a tunnel with.
-PEER = {"underlay": "192.0.2.3/24", "stranger": "192.0.2.66/24", "addrs": RED.addrs(20), "mac": "02:0b:00:00:64:20"}
+# One card hands packets from worker to worker, the other has no need to.
+WORKERS = {"a": 1, "b": 2}
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A kernel VXLAN device in red, on a Linux box on the same wire."""
+    dev: str
+    version: int  # of IP, between it and the cards
+    underlay: str
+    host: int
+
+    @property
+    def tunnel(self):
+        return f"tk-vxlan{self.version}"
+
+    @property
+    def mac(self):
+        return f"02:0b:00:00:{RED.vni:02x}:{self.host:02x}"
+
+    @property
+    def addrs(self):
+        return RED.addrs(self.host)
+
+
+PEERS = (Peer("vx4", 4, "192.0.2.3/24", 20), Peer("vx6", 6, "2001:db8::3/64", 21))
+# An address of the same box that no card has a tunnel with.
+STRANGER = "192.0.2.66/24"
 
 
 def underlay_ip(card, version):

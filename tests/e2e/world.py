@@ -9,7 +9,7 @@ import topology as topo
 from capture import Capture
 from card import Card
 from netns import Netns, Wire, check_kernel
-from proc import Daemon, LabError, run
+from proc import Daemon, LabError, run, tail
 from qemu import Guest, Nic
 from state import State, prefix
 
@@ -95,27 +95,32 @@ class World:
             self.state.add_netns(ns)
             ns.create()
         end = self.wire.port("peer", self.peer_ns)
-        for key in ("underlay", "stranger"):
-            self.peer_ns.ip("addr", "add", topo.PEER[key], "dev", end)
-        vx = ["link", "add", "name", "vx", "address", topo.PEER["mac"], "mtu", topo.ENI_MTU, "type", "vxlan", "id", topo.RED.vni,
-              "dstport", 4789, "local", topo.PEER["underlay"].split("/")[0], "dev", end, "nolearning"]
-        self.peer_ns.ip(*vx)
-        for e in topo.endpoints():
-            if e.vnet is topo.RED:
-                self.peer_ns.run("bridge", "fdb", "append", e.mac, "dev", "vx", "dst", topo.underlay_ip(e.card, 4))
-        self.peer_ns.ip("link", "set", "vx", "up")
-        for addr in topo.PEER["addrs"]:
-            self.peer_ns.ip("addr", "add", addr, "dev", "vx", *(["nodad"] if ":" in addr else []))
-        for e in topo.endpoints():
-            if e.vnet is topo.RED:
-                for addr in e.addrs:
-                    self.peer_ns.ip("neigh", "replace", addr.split("/")[0], "lladdr", e.mac, "dev", "vx")
+        self.peer_ns.ip("addr", "add", topo.STRANGER, "dev", end)
+        for peer in topo.PEERS:
+            self._peer(peer, end)
         self.capture = Capture(self) if self.transient else None
         return "wire, underlay networks and kernel peer"
 
+    def _peer(self, peer, end):
+        ns, nodad = self.peer_ns, lambda addr: ["nodad"] if ":" in addr else []
+        ns.ip("addr", "add", peer.underlay, "dev", end, *nodad(peer.underlay))
+        ns.ip("link", "add", "name", peer.dev, "address", peer.mac, "mtu", topo.ENI_MTU, "type", "vxlan", "id", topo.RED.vni,
+              "dstport", 4789, "local", peer.underlay.split("/")[0], "dev", end, "nolearning")
+        ns.ip("link", "set", peer.dev, "up")
+        # Host routes: both devices are in red, and each has all of red behind it.
+        for addr in peer.addrs:
+            ns.ip("addr", "add", addr.split("/")[0], "dev", peer.dev, *nodad(addr))
+        for e in topo.endpoints():
+            if e.vnet is topo.RED:
+                ns.run("bridge", "fdb", "append", e.mac, "dev", peer.dev, "dst", topo.underlay_ip(e.card, peer.version))
+                for addr, own in zip(e.addrs, peer.addrs):
+                    addr, own = addr.split("/")[0], own.split("/")[0]
+                    ns.ip("neigh", "replace", addr, "lladdr", e.mac, "dev", peer.dev)
+                    ns.ip("route", "append", addr, "dev", peer.dev, "src", own, "metric", 100 + peer.host)
+
     def _cards(self):
         for name, addrs in topo.CARDS.items():
-            self.cards[name] = Card(name, self.dir, self.tools, self.wire, self.under[name], addrs)
+            self.cards[name] = Card(name, self.dir, self.tools, self.wire, self.under[name], addrs, topo.WORKERS[name])
             self._keep(self.cards[name].start(self.transient))
         for card in self.cards.values():
             card.wait_ready()
@@ -131,14 +136,16 @@ class World:
             card.ctl("tunnel", "add", f"t{other}-vxlan", "--encap", "vxlan", "--remote", topo.underlay_ip(other, 4))
             card.ctl("tunnel", "add", f"t{other}-geneve", "--encap", "geneve", "--remote", topo.underlay_ip(other, 6),
                      "--option", topo.GENEVE_OPTION, "--match", topo.GENEVE_OPTION)
-            for encap in ("vxlan", "geneve"):
-                card.ctl("tunnel", "add", f"tk-{encap}", "--encap", encap, "--remote", topo.PEER["underlay"].split("/")[0])
+            for peer in topo.PEERS:
+                card.ctl("tunnel", "add", peer.tunnel, "--encap", "vxlan", "--remote", peer.underlay.split("/")[0])
+                card.add_mapping("red", peer.addrs, peer.mac, peer.tunnel)
+            # Nothing is sent this way; what comes in is for hostile_wire.
+            card.ctl("tunnel", "add", "tk-geneve", "--encap", "geneve", "--remote", topo.PEERS[0].underlay.split("/")[0])
             for e in topo.endpoints():
                 if e.card != name:
                     card.add_mapping(e.vnet.name, e.addrs, e.mac, f"t{other}-{e.vnet.encap}")
                 elif not e.late:
                     self.add_endpoint(e)
-            card.add_mapping("red", topo.PEER["addrs"], topo.PEER["mac"], "tk-vxlan")
         return f"{len(topo.VNETS)} networks, {len(topo.ENDPOINTS) - 1} functions, mappings"
 
     def add_endpoint(self, e):
@@ -159,7 +166,7 @@ class World:
             self.guests[name] = self._guest(name)
             self._keep(self.guests[name].start(self.transient))
         for guest in self.guests.values():
-            guest.wait_boot()
+            guest.wait_boot(watch=self._all_alive)
         return "guests " + " ".join(self.guests)
 
     def _exporters(self):
@@ -177,6 +184,10 @@ class World:
             return sock.connect_ex(("127.0.0.1", port)) == 0
 
     # ---- ending ----
+
+    def _all_alive(self):
+        for d in self.ended():
+            raise LabError(f"{d.name} ended with status {d.popen.returncode}\n{tail(d.log)}")
 
     def detach(self):
         for guest in self.guests.values():

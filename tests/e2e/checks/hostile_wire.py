@@ -38,13 +38,13 @@ def geneve(vni, inner, options=b"", version=0, critical=False, words=None):
 
 
 def ethernet(dst, payload, kind=0x0800):
-    return mac(dst) + mac(topo.PEER["mac"]) + struct.pack(">H", kind) + payload
+    return mac(dst) + mac(topo.PEERS[0].mac) + struct.pack(">H", kind) + payload
 
 
 def attacks():
     """(what, source, UDP port, payload) of packets that must go nowhere."""
     g1 = topo.endpoint("g1-red")
-    peer, stranger = (topo.PEER[key].split("/")[0] for key in ("underlay", "stranger"))
+    peer, stranger = topo.PEERS[0].underlay.split("/")[0], topo.STRANGER.split("/")[0]
     frame = ethernet(g1.mac, bytes.fromhex("4500001c000000004011000001010101") + bytes([10, 1, 0, g1.host]) + bytes(8))
     red = topo.RED.vni
     unknown_critical = struct.pack(">HBB", 0x1234, 0x80 | 7, 1) + bytes(4)

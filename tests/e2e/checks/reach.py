@@ -44,16 +44,26 @@ def ping6_geneve(world):
     return between_cards(world, topo.BLUE, 6)
 
 
-@check("kernel_vxlan", "ms", "a Linux vxlan device and g1, both ways, ping and TCP")
-def kernel_vxlan(world):
+def with_kernel(world, peer):
     g1 = world.guests["g1"]
-    peer4, peer6 = (a.split("/")[0] for a in topo.PEER["addrs"])
-    rtt = ping(g1, peer4)
-    ping(g1, peer6)
-    for addr in topo.endpoint("g1-red").addrs:
-        out = world.peer_ns.run("ping", "-n", "-c", "3", "-i", "0.2", "-W", "2", addr.split("/")[0], check=False)
-        need(" 3 received" in out, f"kernel peer: ping {addr}:\n{out}")
-    world.daemon("iperf3 of the kernel peer", world.peer_ns.enter(["iperf3", "-s", "-1", "-B", peer4]), "iperf3-peer.log", expected=False)
-    out = g1.run(f"for i in 1 2 3 4 5; do iperf3 -c {peer4} -n 8M && exit; sleep 0.5; done; exit 1", timeout=60)
+    own4, own6 = (a.split("/")[0] for a in peer.addrs)
+    rtt = ping(g1, own4)
+    ping(g1, own6)
+    for addr, own in zip(topo.endpoint("g1-red").addrs, (own4, own6)):
+        out = world.peer_ns.run("ping", "-n", "-I", own, "-I", peer.dev, "-c", "3", "-i", "0.2", "-W", "2", addr.split("/")[0], check=False)
+        need(" 3 received" in out, f"kernel peer {peer.dev}: ping {addr}:\n{out}")
+    server = ["iperf3", "-s", "-1", "-B", own4, "--bind-dev", peer.dev]
+    world.daemon(f"iperf3 on {peer.dev}", world.peer_ns.enter(server), f"iperf3-{peer.dev}.log", expected=False)
+    out = g1.run(f"for i in 1 2 3 4 5; do iperf3 -c {own4} -n 8M && exit; sleep 0.5; done; exit 1", timeout=60)
     need("receiver" in out, f"iperf3 to the kernel peer:\n{out}")
     return rtt
+
+
+@check("kernel_vxlan", "ms", "g1 and a Linux vxlan device over IPv4, both ways, ping and TCP")
+def kernel_vxlan(world):
+    return with_kernel(world, topo.PEERS[0])
+
+
+@check("kernel_vxlan_ip6", "ms", "g1 and a Linux vxlan device over IPv6, both ways, ping and TCP")
+def kernel_vxlan_ip6(world):
+    return with_kernel(world, topo.PEERS[1])
