@@ -3,6 +3,8 @@
  * advertisement: managed addresses (they come by DHCPv6), on-link prefixes, MTU, DNS servers (RFC 8106). */
 #include "stages_priv.h"
 
+#include <rte_cycles.h>
+
 #define NS	      135
 #define NA	      136
 #define RS	      133
@@ -13,7 +15,9 @@
 #define NA_SOLICITED  0x40
 #define NA_OVERRIDE   0x20
 #define RA_MANAGED    0xc0   /* M and O */
-#define RA_LIFETIME   65535u /* RFC 8319: nothing but a guest's question makes us send another one */
+#define RA_LIFETIME   65535u /* RFC 8319: the longest there is */
+#define RA_INTERVAL_S 600    /* RFC 4861, 6.2.1: default MaxRtrAdvInterval */
+#define RA_FIRST_S    10     /* for guests that asked before the ENI was there */
 #define OPT_TLLA      2
 #define OPT_SLLA      1
 #define OPT_PREFIX    3
@@ -137,10 +141,10 @@ static uint8_t *put_prefix(uint8_t *p, const uint8_t addr[16], unsigned len)
 	return p + 32;
 }
 
-static enum ob_drop advertise(struct ob_worker *w, const struct rte_mbuf *pkt,
-    const struct ob_meta *m, const struct ob_eni *eni, struct ob_burst *out)
+/* 'asker': the unspecified address for all nodes. */
+static enum ob_drop advertise(struct ob_worker *w, const struct ob_meta *m,
+    const struct ob_eni *eni, const uint8_t asker[16], struct ob_burst *out)
 {
-	const uint8_t *asker = l3_of(pkt, m) + 8;
 	bool unspec = memcmp(asker, none, 16) == 0;
 	struct rte_mbuf *a = answer_new(w, m, &out->meta[out->n]);
 	uint8_t *ip, *l4, *p;
@@ -200,7 +204,7 @@ static enum ob_drop answer_one(
 		if (eni == NULL)
 			return OB_DROP_NO_ENI;
 		if (l4[0] == RS)
-			return advertise(w, pkt, m, eni, out);
+			return advertise(w, m, eni, l3_of(pkt, m) + 8, out);
 		vnet = eni->vnet;
 	} else {
 		ob_policy_find(&key, &vnet, 1);
@@ -225,4 +229,25 @@ void ob_stage_answer_nd(struct ob_worker *w, struct ob_burst *b)
 	}
 	b->n = 0;
 	answer_send(w, &out);
+}
+
+/* Linux asks once, when the link comes up; a lifetime that then ends takes the default route with it. */
+void ob_stage_advertise(struct ob_worker *w, const struct ob_eni *eni, uint64_t now_tsc)
+{
+	uint64_t *due = &ctx_of(w)->ra_due[eni->idx];
+	const struct ob_meta m = {.in_vif = eni->vif, .out_vif = eni->vif, .eni = eni->idx};
+	struct ob_burst *out;
+
+	if (likely(now_tsc < *due))
+		return;
+	if (*due != 0 && eni->n_addr6 > 0) {
+		out = &ob_stage_edges(w)->burst[OB_EDGE_ND];
+		/* Between bursts the edge is empty, and the guest's own questions come later. */
+		assert(out->n == 0);
+		advertise(w, &m, eni, none, out);
+		answer_send(w, out);
+		*due = now_tsc + RA_INTERVAL_S * rte_get_tsc_hz();
+	} else {
+		*due = now_tsc + RA_FIRST_S * rte_get_tsc_hz();
+	}
 }

@@ -109,6 +109,10 @@ void ob_stage_answer_echo(struct ob_worker *w, const struct ob_eni *eni, struct 
 void ob_stage_answer_ttl(struct ob_worker *w, const struct ob_eni *eni, struct ob_burst *b);
 void ob_stage_answer_too_big(struct ob_worker *w, const struct ob_eni *eni, struct ob_burst *b);
 
+/* Repeats the router advertisement to a guest that is heard from: 10 s after its first packet, then every 600 s. Once a burst,
+ * before it is parsed. */
+void ob_stage_advertise(struct ob_worker *w, const struct ob_eni *eni, uint64_t now_tsc);
+
 /* What the pipeline does with a burst of overlay packets; 'o' describes their outer headers, metadata is not filled in. */
 typedef void (*ob_uplink_input_fn)(
     struct ob_worker *w, struct ob_burst *b, const struct ob_outer *o);

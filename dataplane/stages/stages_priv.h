@@ -30,6 +30,8 @@ struct stage_ctx {
 	struct ob_burst rx;
 	struct ob_outer outer[OB_BURST_MAX];
 	struct bucket icmp[OB_MAX_ENIS];
+	uint64_t
+	    ra_due[OB_MAX_ENIS]; /* TSC of the next router advertisement; 0: not heard from yet */
 } __rte_cache_aligned;
 
 extern struct stage_ctx stage_ctxs[OB_MAX_WORKERS];

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "test_vpc.h"
 
+#include <rte_cycles.h>
+
 static const uint8_t zero6[6];
 
 static void arp_frame(struct test_pkt *p, const uint8_t *dmac, const uint8_t *smac, unsigned op,
@@ -270,6 +272,24 @@ static void router_advertisement_has_mtu_prefix_and_flags(void **state)
 	assert_int_equal(tv->guest[0].pkt.len, 142);
 }
 
+static void router_advertisement_is_repeated(void **state)
+{
+	const struct ob_eni *eni = ob_eni_of_vif(GUEST_B);
+	uint64_t hz = rte_get_tsc_hz(), now = ob_worker_tsc(tv->w) + 200000 * hz;
+	static const uint8_t all[16] = {0xff, 2, [15] = 1};
+
+	(void)state;
+	ob_stage_advertise(tv->w, eni, now); /* whatever was due */
+	vpc_clear();
+	for (unsigned i = 0; i < 1300; i++)
+		ob_stage_advertise(tv->w, eni, now + i * hz);
+	assert_int_equal(tv->n_guest, 2);
+	assert_int_equal(tv->guest[1].meta.out_vif, GUEST_B);
+	assert_int_equal(tv->guest[1].pkt.b[54], 134);
+	assert_memory_equal(tv->guest[1].pkt.b + 38, all, 16);
+	vpc_check_frame(tv->guest[1].pkt.b, tv->guest[1].pkt.len);
+}
+
 static void router_answers_echo(void **state)
 {
 	struct test_pkt p;
@@ -345,6 +365,7 @@ int answer_tests(void)
 	    T(nd_transcript),
 	    T(nd_from_the_overlay_is_answered_for_local_enis),
 	    T(router_advertisement_has_mtu_prefix_and_flags),
+	    T(router_advertisement_is_repeated),
 	    T(router_answers_echo),
 	    T(time_exceeded_is_told),
 	};

@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <rte_cycles.h>
 #include <rte_eth_ring.h>
 #include <rte_ethdev.h>
 #include <rte_ring.h>
@@ -174,6 +175,8 @@ static void add_eni(
 	c.dns[0] = vpc_ip("10.0.0.2");
 	c.dns[1] = vpc_ip("fd00::2");
 	must(ob_eni_set(idx, &c, err, sizeof(err)), err);
+	/* No router advertisement of its own accord for a day: tests count what comes out. */
+	ob_stage_advertise(tv->w, ob_eni_at(idx), ob_worker_tsc(tv->w) + 100000 * rte_get_tsc_hz());
 }
 
 static void add_mapping(uint16_t vnet, const char *ca, uint32_t tunnel)

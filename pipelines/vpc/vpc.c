@@ -73,6 +73,7 @@ static void guest_input(struct ob_worker *w, struct ob_vif *vif, struct ob_burst
 		b->n = 0;
 		return;
 	}
+	ob_stage_advertise(w, eni, ob_worker_tsc(w));
 	ob_stage_parse(w, b);
 	ob_stage_first_packet(w, eni, b, e);
 	ob_stage_pmtu(w, b, e);
