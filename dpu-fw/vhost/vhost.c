@@ -99,11 +99,6 @@ static int call_main(struct ob_vhost *vh, struct vhost_call *c)
 {
 	const uint64_t one = 1;
 
-	/* A client's first connect happens on the main thread itself. */
-	if (pthread_equal(pthread_self(), vh->main_thread)) {
-		c->fn(vh, c);
-		return c->rc;
-	}
 	pthread_mutex_lock(&vh->lock);
 	c->rc = -ESHUTDOWN;
 	if (!vh->closing) {
@@ -128,6 +123,12 @@ static void on_call(evutil_socket_t fd, short what, void *arg)
 	if (read((int)fd, &n, sizeof(n)) < 0)
 		return;
 	pthread_mutex_lock(&vh->lock);
+	if (vh->came) {
+		vh->came = false;
+		vh->connected = true;
+		vh->peer_pid = vh->came_pid;
+		vhost_log(INFO, vh, "connected, pid %d", (int)vh->peer_pid);
+	}
 	c = vh->call;
 	if (c != NULL && !c->done) {
 		c->fn(vh, c);
@@ -140,14 +141,6 @@ static void on_call(evutil_socket_t fd, short what, void *arg)
 static void main_apply(struct ob_vhost *vh, struct vhost_call *c)
 {
 	c->rc = vhost_apply(vh, c->s);
-}
-
-static void main_connected(struct ob_vhost *vh, struct vhost_call *c)
-{
-	vh->connected = true;
-	vh->peer_pid = c->peer_pid;
-	vhost_log(INFO, vh, "connected, pid %d", (int)c->peer_pid);
-	c->rc = 0;
 }
 
 static void main_gone(struct ob_vhost *vh, struct vhost_call *c)
@@ -219,10 +212,12 @@ static const struct rte_vhost_user_extern_ops extern_ops = {
     .post_msg_handle = after_message,
 };
 
+/* Does not wait for the main thread: the library calls it with the lock of its reconnect list held, which the main thread
+ * may be asking for on behalf of another function. A client's first connect even happens on the main thread. */
 static int new_connection(int vid)
 {
 	struct ob_vhost *vh = find(vid);
-	struct vhost_call c = {.fn = main_connected};
+	const uint64_t one = 1;
 
 	/* One peer at a time: a second one is turned away by the error. */
 	if (vh == NULL || vh->vid >= 0 ||
@@ -231,8 +226,12 @@ static int new_connection(int vid)
 	vh->vid = vid;
 	vh->running = vh->has_memory = false;
 	memset(vh->on, 0, sizeof(vh->on));
-	c.peer_pid = vhost_guard_connection(vh->path);
-	return call_main(vh, &c) == 0 ? 0 : -1;
+	pthread_mutex_lock(&vh->lock);
+	vh->came = true;
+	vh->came_pid = vhost_guard_connection(vh->path);
+	pthread_mutex_unlock(&vh->lock);
+	(void)!write(vh->call_fd, &one, sizeof(one));
+	return 0;
 }
 
 static void destroy_connection(int vid)
@@ -420,7 +419,6 @@ static int vhost_new(
 		return -ENOMEM;
 	snprintf(vh->path, sizeof(vh->path), "%s", conf->path);
 	vh->mode = mode;
-	vh->main_thread = pthread_self();
 	vh->base = conf->base;
 	vh->vid = -1;
 	for (unsigned q = 0; q < VHOST_MAX_RINGS; q++)

@@ -52,20 +52,20 @@ struct ob_vhost {
 	struct ob_vnet *vn;
 	char path[OB_VNET_PATH_MAX];
 	enum ob_vhost_mode mode;
-	pthread_t main_thread;
 	struct event_base *base;
 	/* rte_vhost's thread */
 	int vid; /* -1: nobody is connected */
 	bool running;
 	bool has_memory; /* rte_vhost_get_mem_table may be called */
 	bool on[VHOST_MAX_RINGS];
-	/* handing over: 'lock' guards 'call' and 'closing' */
+	/* handing over: 'lock' guards what is here */
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
 	int call_fd;
 	struct event *call_ev;
 	struct vhost_call *call;
-	bool closing;
+	bool closing, came;
+	pid_t came_pid; /* of the peer that 'came' */
 	/* main thread */
 	bool registered, connected;
 	time_t log_s;
@@ -91,7 +91,6 @@ bool vhost_may_log(struct ob_vhost *vh);
 struct vhost_call {
 	void (*fn)(struct ob_vhost *vh, struct vhost_call *c);
 	struct vhost_snapshot *s; /* NULL: about the connection */
-	pid_t peer_pid;
 	int rc;
 	bool done;
 };
