@@ -92,7 +92,7 @@ static const struct field fields[] = {
 	.flags = F_ADD,
 	FIELD(R, queue_size),
 	.arg = "N",
-	.help = "descriptors a queue, a power of two up to 4096; default 256"},
+	.help = "descriptors a queue, a power of two up to 4096; default 1024"},
     {.name = "packed",
 	.kind = K_CHOICE,
 	.flags = F_ADD,
