@@ -177,8 +177,8 @@ static void readers_never_miss_while_control_changes(void **state)
 	}
 	assert_int_equal(ob_workers_start(&conf), 0);
 	assert_int_equal(ob_worker_add_source(ob_worker_get(0), &src), 0);
-	for (unsigned step = 0;
-	     step < 8000 || __atomic_load_n(&r.n_looked, __ATOMIC_RELAXED) < 100; step++) {
+	for (unsigned step = 0; step < 8000 || __atomic_load_n(&r.n_looked, __ATOMIC_RELAXED) < 100;
+	     step++) {
 		uint64_t v = test_rand(&rng);
 		struct ob_key k = key_of(STABLE + v % 3000);
 		/* More specific than the stable prefixes, and beside what is looked up. */
