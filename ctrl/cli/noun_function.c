@@ -57,7 +57,7 @@ static const struct field fields[] = {
 	.flags = F_ADD,
 	FIELD(R, n_pairs),
 	.arg = "N",
-	.help = "queue pairs, 1 to 16; default 1"},
+	.help = "queue pairs, 1 to 16; default one for each worker"},
     {.name = "active_queues", .head = "ACTIVE", .kind = K_UINT, FIELD(R, active_pairs)},
     {.name = "link",
 	.head = "LINK",
