@@ -222,7 +222,7 @@ JOBS=${OUTBOARD_JOBS:-$(nproc)}
 configure() {
 	local dir=$OB_TOP/$1 cc=$2 key
 	shift 2
-	key="$cc $*"
+	key="$cc $* ${CONFIG_KEY:-}"
 	[ -f "$dir/build.ninja" ] && [ "$(cat "$dir/.outboard-options" 2>/dev/null)" = "$key" ] && return 0
 	# A directory that somebody set up by hand without options is the plain build already.
 	if [ $# -eq 0 ] && [ -f "$dir/build.ninja" ] && [ ! -e "$dir/.outboard-options" ]; then
@@ -288,6 +288,7 @@ build_arm64() {
 	need_packages build arm64
 	need_sysroot
 	printf "[constants]\nsysroot = '%s'\n" "$OUTBOARD_CACHE/arm64-sysroot" >"$ini.$$" && mv "$ini.$$" "$ini"
-	configure build-arm64 "" --cross-file "$ini" --cross-file "$OB_TOP/tools/arm64/aarch64-linux-gnu.ini"
+	# A changed cross file makes the directory anew.
+	CONFIG_KEY=$(key_of "$ini" "$OB_TOP/tools/arm64/aarch64-linux-gnu.ini") configure build-arm64 "" --cross-file "$ini" --cross-file "$OB_TOP/tools/arm64/aarch64-linux-gnu.ini"
 	compile build-arm64
 }

@@ -113,8 +113,10 @@ int main(int argc, char **argv)
 	struct dirent **e;
 	int n;
 
+	unsigned n_mutations = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : N_MUTATIONS;
+
 	if (argc < 2 || m == NULL) {
-		fprintf(stderr, "usage: %s CORPUS-FOLDER\n", argv[0]);
+		fprintf(stderr, "usage: %s CORPUS-FOLDER [MUTATIONS]\n", argv[0]);
 		return 2;
 	}
 	/* Sorted: a folder lists its files in another order on another file system. */
@@ -134,12 +136,12 @@ int main(int argc, char **argv)
 	}
 	for (unsigned i = 0; i < n_seeds; i++)
 		run(seeds[i]->bytes, seeds[i]->len);
-	for (unsigned i = 0; i < N_MUTATIONS; i++) {
+	for (unsigned i = 0; i < n_mutations; i++) {
 		*m = *seeds[rand32() % n_seeds];
 		mutate(m);
 		run(m->bytes, m->len);
 	}
-	printf("%u seeds, %u mutations\n", n_seeds, N_MUTATIONS);
+	printf("%u seeds, %u mutations\n", n_seeds, n_mutations);
 	for (unsigned i = 0; i < n_seeds; i++)
 		free(seeds[i]);
 	free(m);
