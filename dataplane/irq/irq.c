@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -38,7 +39,16 @@ bool ob_irq_is_eventfd(int fd)
 	       fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
 }
 
-/* The write of round 'round' hangs. The descriptor is duplicated before the last look at the round: if that is unchanged, the write
+/* Whether a write would hang now. One that does not was only taken off its core while under way, as happens on a busy machine. */
+static bool hangs(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && !(flags & O_NONBLOCK) && poll(&p, 1, 0) == 0;
+}
+
+/* The write of round 'round' seems to hang. The descriptor is duplicated before the last look at the round: if that is unchanged, the write
  * was under way all the time, so the number meant this very file. */
 static void unblock(struct slot *s, uint32_t round)
 {
@@ -47,7 +57,7 @@ static void unblock(struct slot *s, uint32_t round)
 
 	if (fd < 0)
 		return;
-	if (__atomic_load_n(&s->round, __ATOMIC_ACQUIRE) == round) {
+	if (hangs(fd) && __atomic_load_n(&s->round, __ATOMIC_ACQUIRE) == round) {
 		__atomic_store_n(&s->freed, round, __ATOMIC_RELAXED);
 		fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 		/* Empties the counter, which lets the writer through; EAGAIN if it came through by itself. */

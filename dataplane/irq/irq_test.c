@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -66,6 +67,59 @@ static void a_host_that_makes_us_block_is_found_and_the_writer_freed(void **stat
 	close(fd);
 }
 
+static void sleep_ms(long ms)
+{
+	const struct timespec t = {.tv_nsec = ms * 1000000};
+
+	nanosleep(&t, NULL);
+}
+
+static void interrupted(int sig)
+{
+	(void)sig;
+	sleep_ms(45);
+}
+
+struct victim {
+	pthread_t thread;
+	bool done; /* atomic */
+};
+
+/* Stops the victim for longer than the guard is patient; most of the victim's time is spent in its writes. */
+static void *stop_now_and_then(void *arg)
+{
+	struct victim *v = arg;
+
+	for (unsigned i = 0; i < 8; i++) {
+		sleep_ms(3);
+		pthread_kill(v->thread, SIGUSR1);
+		sleep_ms(50);
+	}
+	__atomic_store_n(&v->done, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static void a_writer_that_lost_its_core_is_no_blocked_one(void **state)
+{
+	const struct sigaction sa = {.sa_handler = interrupted, .sa_flags = SA_RESTART};
+	struct victim v = {.thread = pthread_self()};
+	int fd = eventfd(0, EFD_NONBLOCK);
+	uint64_t n = 0, sum = 0;
+	pthread_t t;
+
+	(void)state;
+	assert_int_equal(sigaction(SIGUSR1, &sa, NULL), 0);
+	assert_int_equal(pthread_create(&t, NULL, stop_now_and_then, &v), 0);
+	while (!__atomic_load_n(&v.done, __ATOMIC_ACQUIRE)) {
+		assert_int_equal(ob_irq_signal(fd), 0);
+		n++;
+	}
+	pthread_join(t, NULL);
+	assert_int_equal(read(fd, &sum, sizeof(sum)), sizeof(sum));
+	assert_int_equal(sum, n);
+	close(fd);
+}
+
 static void *one_signal(void *arg)
 {
 	return (void *)(intptr_t)ob_irq_signal(*(int *)arg);
@@ -93,6 +147,7 @@ int main(void)
 	    cmocka_unit_test(signal_adds_one_and_a_full_counter_is_no_error),
 	    cmocka_unit_test(other_files_are_no_interrupts),
 	    cmocka_unit_test(a_host_that_makes_us_block_is_found_and_the_writer_freed),
+	    cmocka_unit_test(a_writer_that_lost_its_core_is_no_blocked_one),
 	    cmocka_unit_test(threads_give_their_slot_back),
 	};
 
