@@ -156,7 +156,7 @@ The lab is up. Try:
 
   ./outboard console g1                       a shell in guest g1 (Ctrl-] leaves it); there:
       ping {red2[0].split('/')[0]}                          g2, on the other card, over VXLAN
-      ping {topo.endpoint('g2-blue').addrs[1].split('/')[0]}                    g2 over Geneve and an IPv6 underlay
+      ping {topo.endpoint('g2-blue').ip6}                    g2 over Geneve and an IPv6 underlay
       iperf3 -c {red2[0].split('/')[0]}                     (first, in g2: iperf3 -s -D)
   {ctl} -s {card['bus']} function list
   {ctl} -s {card['bus']} counters show

@@ -63,12 +63,6 @@ class Nic:
     def kernel_arg(self):
         return ",".join([f"lab.net={self.mac}", self.name, str(self.mtu or "-"), *self.addrs])
 
-    def ip(self, family):
-        for addr in self.addrs:
-            if (":" in addr) == (family == 6):
-                return addr.split("/")[0]
-        raise LabError(f"{self.name} has no IPv{family} address")
-
 
 def vfio_user_device(ident, bus, path):
     # A reply later than this time-out ends the device for good, so it is as long as QEMU allows in practice.

@@ -3,6 +3,11 @@
 from dataclasses import dataclass
 
 
+def bare(addr):
+    """An address without its prefix length."""
+    return addr.split("/")[0]
+
+
 @dataclass(frozen=True)
 class Vnet:
     name: str
@@ -34,8 +39,24 @@ ENI_MTU = 1400
 GENEVE_OPTION = "0xff01:0x01:0000002a"
 
 
+class Addressed:
+    """Has addresses with prefix lengths, IPv4 first; here without them."""
+
+    @property
+    def ips(self):
+        return [bare(addr) for addr in self.addrs]
+
+    @property
+    def ip4(self):
+        return self.ips[0]
+
+    @property
+    def ip6(self):
+        return self.ips[1]
+
+
 @dataclass(frozen=True)
-class Endpoint:
+class Endpoint(Addressed):
     guest: str
     card: str
     vnet: Vnet
@@ -76,7 +97,7 @@ WORKERS = {"a": 1, "b": 2}
 
 
 @dataclass(frozen=True)
-class Peer:
+class Peer(Addressed):
     """A kernel VXLAN device in red, on a Linux box on the same wire."""
     dev: str
     version: int  # of IP, between it and the cards
@@ -102,7 +123,7 @@ STRANGER = "192.0.2.66/24"
 
 
 def underlay_ip(card, version):
-    return next(a.split("/")[0] for a in CARDS[card] if (":" in a) == (version == 6))
+    return next(bare(a) for a in CARDS[card] if (":" in a) == (version == 6))
 
 
 def endpoints(card=None, guest=None):

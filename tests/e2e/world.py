@@ -73,7 +73,7 @@ class World:
         self.state.data["show"] = {
             "cards": {n: {"bus": str(c.bus), "log": str(c.log), "metrics": self.exporters.get(n)} for n, c in self.cards.items()},
             "guests": {n: {"console": str(g.console), "card": next(e.card for e in topo.endpoints(guest=n)),
-                           "addresses": {e.vnet.name: [a.split("/")[0] for a in e.addrs] for e in topo.endpoints(guest=n) if not e.late}}
+                           "addresses": {e.vnet.name: e.ips for e in topo.endpoints(guest=n) if not e.late}}
                        for n, g in self.guests.items()},
             "obctl": str(self.tools.obctl), "wire": self.wire.name,
         }
@@ -105,16 +105,15 @@ class World:
         ns, nodad = self.peer_ns, lambda addr: ["nodad"] if ":" in addr else []
         ns.ip("addr", "add", peer.underlay, "dev", end, *nodad(peer.underlay))
         ns.ip("link", "add", "name", peer.dev, "address", peer.mac, "mtu", topo.ENI_MTU, "type", "vxlan", "id", topo.RED.vni,
-              "dstport", 4789, "local", peer.underlay.split("/")[0], "dev", end, "nolearning")
+              "dstport", 4789, "local", topo.bare(peer.underlay), "dev", end, "nolearning")
         ns.ip("link", "set", peer.dev, "up")
         # Host routes: both devices are in red, and each has all of red behind it.
-        for addr in peer.addrs:
-            ns.ip("addr", "add", addr.split("/")[0], "dev", peer.dev, *nodad(addr))
+        for addr in peer.ips:
+            ns.ip("addr", "add", addr, "dev", peer.dev, *nodad(addr))
         for e in topo.endpoints():
             if e.vnet is topo.RED:
                 ns.run("bridge", "fdb", "append", e.mac, "dev", peer.dev, "dst", topo.underlay_ip(e.card, peer.version))
-                for addr, own in zip(e.addrs, peer.addrs):
-                    addr, own = addr.split("/")[0], own.split("/")[0]
+                for addr, own in zip(e.ips, peer.ips):
                     ns.ip("neigh", "replace", addr, "lladdr", e.mac, "dev", peer.dev)
                     ns.ip("route", "append", addr, "dev", peer.dev, "src", own, "metric", 100 + peer.host)
 
@@ -137,10 +136,10 @@ class World:
             card.ctl("tunnel", "add", f"t{other}-geneve", "--encap", "geneve", "--remote", topo.underlay_ip(other, 6),
                      "--option", topo.GENEVE_OPTION, "--match", topo.GENEVE_OPTION)
             for peer in topo.PEERS:
-                card.ctl("tunnel", "add", peer.tunnel, "--encap", "vxlan", "--remote", peer.underlay.split("/")[0])
+                card.ctl("tunnel", "add", peer.tunnel, "--encap", "vxlan", "--remote", topo.bare(peer.underlay))
                 card.add_mapping("red", peer.addrs, peer.mac, peer.tunnel)
             # Nothing is sent this way; what comes in is for hostile_wire.
-            card.ctl("tunnel", "add", "tk-geneve", "--encap", "geneve", "--remote", topo.PEERS[0].underlay.split("/")[0])
+            card.ctl("tunnel", "add", "tk-geneve", "--encap", "geneve", "--remote", topo.bare(topo.PEERS[0].underlay))
             for e in topo.endpoints():
                 if e.card != name:
                     card.add_mapping(e.vnet.name, e.addrs, e.mac, f"t{other}-{e.vnet.encap}")
@@ -168,6 +167,16 @@ class World:
         for guest in self.guests.values():
             guest.wait_boot(watch=self._all_alive)
         return "guests " + " ".join(self.guests)
+
+    def replace_guest(self, name):
+        """Kills a guest's QEMU, as a crash would, and starts a new one on the same functions."""
+        old = self.guests[name]
+        old.daemon.expected = False
+        old.daemon.popen.kill()
+        old.stop()
+        self.guests[name] = self._guest(name)
+        self._keep(self.guests[name].start(self.transient))
+        return self.guests[name]
 
     def _exporters(self):
         for i, (name, card) in enumerate(self.cards.items()):

@@ -56,8 +56,8 @@ def hot_add(world):
         need(False, f"no interface with MAC {e.mac} came up in g1\n" + g1.call("dmesg | tail -5")[1])
     g1.net_up(nic)
     # Red has an interface in the same subnet already: ask for this one by name.
-    for addr in topo.endpoint("g2-red").addrs:
-        ping(g1, f"-I hot {addr.split('/')[0]}")
+    for addr in topo.endpoint("g2-red").ips:
+        ping(g1, f"-I hot {addr}")
     return round(time.monotonic() - began, 1)
 
 
@@ -65,15 +65,15 @@ def hot_add(world):
 def vhost_user_guest(world):
     g3 = world.guests["g3"]
     for peer in ("g2-red", "g1-red"):
-        for addr in topo.endpoint(peer).addrs:
-            ping(g3, addr.split("/")[0])
+        for addr in topo.endpoint(peer).ips:
+            ping(g3, addr)
     return iperf(world, "red", "-t 2", src="g3")["gbps"]
 
 
 @check("vhost_reconnect", "s", "g3's function goes away and comes back while g3 runs")
 def vhost_reconnect(world):
     g3, card, e = world.guests["g3"], world.cards["a"], topo.endpoint("g3-red")
-    addr = topo.endpoint("g2-red").addrs[0].split("/")[0]
+    addr = topo.endpoint("g2-red").ip4
     card.ctl("eni", "del", e.name)
     card.ctl("function", "del", e.name)
     need(g3.call(f"ping -n -c 1 -W 1 {addr}")[0] != 0, "g3 still reaches g2 without a function")
@@ -84,6 +84,22 @@ def vhost_reconnect(world):
     seconds = round(time.monotonic() - began, 1)
     ping(g3, addr)
     return seconds
+
+
+@check("guest_killed", "s", "QEMU of g3 and of g4 is killed under traffic; new ones take over their functions")
+def guest_killed(world):
+    red, router = topo.endpoint("g2-red").ip4, topo.GREEN.routers()[0]
+    world.guests["g3"].run(f"ping -q -f -w 30 {red} > /dev/null 2>&1 &")
+    world.guests["g4"].run(f"ping -q -f -w 30 {router} > /dev/null 2>&1 &")
+    time.sleep(0.5)
+    began = time.monotonic()
+    g3, g4 = (world.replace_guest(name) for name in ("g3", "g4"))
+    g3.wait_boot()
+    g4.wait_boot()
+    ping(g3, red)
+    ping(g4, router)
+    all_four(world)
+    return round(time.monotonic() - began, 1)
 
 
 @check("packed_ring", "", "g2's blue function runs on packed rings")

@@ -44,7 +44,7 @@ def ethernet(dst, payload, kind=0x0800):
 def attacks():
     """(what, source, UDP port, payload) of packets that must go nowhere."""
     g1 = topo.endpoint("g1-red")
-    peer, stranger = topo.PEERS[0].underlay.split("/")[0], topo.STRANGER.split("/")[0]
+    peer, stranger = topo.bare(topo.PEERS[0].underlay), topo.bare(topo.STRANGER)
     frame = ethernet(g1.mac, bytes.fromhex("4500001c000000004011000001010101") + bytes([10, 1, 0, g1.host]) + bytes(8))
     red = topo.RED.vni
     unknown_critical = struct.pack(">HBB", 0x1234, 0x80 | 7, 1) + bytes(4)

@@ -15,7 +15,7 @@ def isolation(world):
     g4.run("ip link set green promisc on; sysctl -qw net.ipv6.conf.green.router_solicitations=0; "
            f"tcpdump -Z root -l -n -e -i green not ether src {mac} > {CAPTURE} 2> /tmp/tcpdump.err &\n"
            "for i in 1 2 3 4 5 6 7 8 9 10; do grep -q listening /tmp/tcpdump.err && exit; sleep 0.5; done; cat /tmp/tcpdump.err; exit 1", timeout=15)
-    a4, a6 = (a.split("/")[0] for a in topo.endpoint("g2-red").addrs)
+    a4, a6 = topo.endpoint("g2-red").ips
     ping(g1, a4)
     ping(g1, a6)
     g1.call("ip neigh flush dev red; ping -n -c 2 -i 0.2 -W 1 -b 10.1.0.255; ping -n -c 2 -i 0.2 -W 1 ff02::1%red; "
@@ -25,8 +25,8 @@ def isolation(world):
     need(not heard, f"g4 hears another network:\n{heard[:1500]}")
     out = g4.call(f"arping -c 2 -w 3 -I green {topo.GREEN.routers()[0]}")[1]
     need("eceived 0" not in out and ("eply" in out or "eceived" in out), f"g4 hears nothing at all, not even its own router:\n{out}")
-    unreachable(g4, topo.endpoint("g1-red").addrs[0].split("/")[0])
-    unreachable(g4, topo.endpoint("g1-red").addrs[1].split("/")[0])
-    unreachable(g1, topo.endpoint("g2-blue").addrs[0].split("/")[0] + " -I red")
+    unreachable(g4, topo.endpoint("g1-red").ip4)
+    unreachable(g4, topo.endpoint("g1-red").ip6)
+    unreachable(g1, topo.endpoint("g2-blue").ip4 + " -I red")
     g4.call("kill $(pidof tcpdump); ip link set green promisc off")
     return 0

@@ -20,8 +20,8 @@ def unreachable(guest, addr):
 
 
 def between_cards(world, vnet, family):
-    addr = topo.endpoint(f"g2-{vnet.name}").addrs[0 if family == 4 else 1].split("/")[0]
-    return ping(world.guests["g1"], addr)
+    peer = topo.endpoint(f"g2-{vnet.name}")
+    return ping(world.guests["g1"], peer.ip4 if family == 4 else peer.ip6)
 
 
 @check("ping4_vxlan", "ms", "g1 to g2 across two cards, IPv4 in VXLAN")
@@ -46,11 +46,11 @@ def ping6_geneve(world):
 
 def with_kernel(world, peer):
     g1 = world.guests["g1"]
-    own4, own6 = (a.split("/")[0] for a in peer.addrs)
+    own4, own6 = peer.ips
     rtt = ping(g1, own4)
     ping(g1, own6)
-    for addr, own in zip(topo.endpoint("g1-red").addrs, (own4, own6)):
-        out = world.peer_ns.run("ping", "-n", "-I", own, "-I", peer.dev, "-c", "3", "-i", "0.2", "-W", "2", addr.split("/")[0], check=False)
+    for addr, own in zip(topo.endpoint("g1-red").ips, (own4, own6)):
+        out = world.peer_ns.run("ping", "-n", "-I", own, "-I", peer.dev, "-c", "3", "-i", "0.2", "-W", "2", addr, check=False)
         need(" 3 received" in out, f"kernel peer {peer.dev}: ping {addr}:\n{out}")
     server = ["iperf3", "-s", "-1", "-B", own4, "--bind-dev", peer.dev]
     world.daemon(f"iperf3 on {peer.dev}", world.peer_ns.enter(server), f"iperf3-{peer.dev}.log", expected=False)

@@ -27,12 +27,12 @@ def dhcp(world):
     try:
         g1.run("ip addr flush dev red scope global; ip link set red mtu 1500 2>/dev/null; ip link set red down; ip link set red up")
         got = lease(g1, "red", 4)
-        need(got["address"] == e.addrs[0].split("/")[0], f"DHCPv4 gave {got['address']}, the ENI has {e.addrs[0]}")
+        need(got["address"] == e.ip4, f"DHCPv4 gave {got['address']}, the ENI has {e.addrs[0]}")
         need(got.get("mtu", "").strip() == str(topo.ENI_MTU), f"DHCPv4 gave MTU '{got.get('mtu')}', the ENI has {topo.ENI_MTU}")
         need(got.get("routers", "").split() == [topo.RED.routers()[0]], f"DHCPv4 gave routers '{got.get('routers')}'")
         need(got["mask"] == "255.255.255.0", f"DHCPv4 gave mask {got['mask']}")
         got = lease(g1, "red", 6)
-        need(got["address"] == e.addrs[1].split("/")[0], f"DHCPv6 gave {got['address']}, the ENI has {e.addrs[1]}")
+        need(got["address"] == e.ip6, f"DHCPv6 gave {got['address']}, the ENI has {e.addrs[1]}")
         # IPv6 has router and MTU in router advertisements; the guest solicits them when the link comes up.
         routes = ""
         for _ in range(20):
@@ -45,8 +45,8 @@ def dhcp(world):
         need(mtu6 == topo.ENI_MTU, f"IPv6 MTU is {mtu6}, the ENI has {topo.ENI_MTU}")
         seconds = time.monotonic() - began
         g1.net_up()
-        for addr in topo.endpoint("g2-red").addrs:
-            ping(g1, addr.split("/")[0])
+        for addr in topo.endpoint("g2-red").ips:
+            ping(g1, addr)
         return round(seconds, 1)
     finally:
         g1.call("ip route del default; net-up")
@@ -60,7 +60,7 @@ def pmtu(world):
     try:
         under.ip("link", "set", UNDERLAY_IF, "mtu", small)
         time.sleep(0.5)
-        a4, a6 = (a.split("/")[0] for a in topo.endpoint("g2-red").addrs)
+        a4, a6 = topo.endpoint("g2-red").ips
         g1.run("ip route flush cache; ip -6 route flush cache")
         out = g1.call(f"ping -n -c 2 -i 0.2 -W 1 -M do -s {topo.ENI_MTU - 28} {a4}")[1]
         told = re.search(r"(?i)(?:frag needed|message too long).*mtu ?[=:] ?(\d+)", out)

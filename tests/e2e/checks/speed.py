@@ -11,7 +11,7 @@ def iperf(world, vnet, args, src="g1", dst="g2"):
 
     With -n, "bytes" may be less than what was sent: the receiver stops counting when the sender says that it is done.
     """
-    addr = topo.endpoint(f"{dst}-{vnet}").addrs[0].split("/")[0]
+    addr = topo.endpoint(f"{dst}-{vnet}").ip4
     world.guests[dst].call("pidof iperf3 >/dev/null || iperf3 -s -D --logfile /tmp/iperf3.log")
     status, out = world.guests[src].call(f"iperf3 -J -c {addr} --connect-timeout 5000 {args}", timeout=60)
     need(status == 0, f"iperf3 from {src} to {dst} ({addr}): status {status}\n{out[-1500:]}")
