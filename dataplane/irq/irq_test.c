@@ -120,6 +120,30 @@ static void a_writer_that_lost_its_core_is_no_blocked_one(void **state)
 	close(fd);
 }
 
+static void *set_nonblock_later(void *arg)
+{
+	const struct timespec later = {.tv_nsec = 5000000};
+
+	nanosleep(&later, NULL);
+	fcntl(*(int *)arg, F_SETFL, O_NONBLOCK);
+	return NULL;
+}
+
+static void a_host_that_hides_its_blocking_mode_is_found_too(void **state)
+{
+	int fd = eventfd(0, EFD_NONBLOCK);
+	uint64_t full = UINT64_MAX - 1;
+	pthread_t t;
+
+	(void)state;
+	assert_int_equal(write(fd, &full, sizeof(full)), sizeof(full));
+	assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+	assert_int_equal(pthread_create(&t, NULL, set_nonblock_later, &fd), 0);
+	assert_int_equal(ob_irq_signal(fd), -EDEADLK);
+	pthread_join(t, NULL);
+	close(fd);
+}
+
 static void *one_signal(void *arg)
 {
 	return (void *)(intptr_t)ob_irq_signal(*(int *)arg);
@@ -148,6 +172,7 @@ int main(void)
 	    cmocka_unit_test(other_files_are_no_interrupts),
 	    cmocka_unit_test(a_host_that_makes_us_block_is_found_and_the_writer_freed),
 	    cmocka_unit_test(a_writer_that_lost_its_core_is_no_blocked_one),
+	    cmocka_unit_test(a_host_that_hides_its_blocking_mode_is_found_too),
 	    cmocka_unit_test(threads_give_their_slot_back),
 	};
 
