@@ -36,14 +36,16 @@ RTE_LOG_REGISTER(port_log, ob.underlay, NOTICE);
 
 static void probe_error(const char *devargs, const char *name, int rc, char *err, size_t err_len)
 {
-	const char *what = strchr(devargs, ':') != NULL && strncmp(name, "net_", 4) != 0
-			       ? "is it bound to vfio-pci (dpdk-devbind.py --status), and is its "
-				 "librte-net-* package installed?"
-			   : rc == -EFAULT || rc == -ENODEV || rc == -ENOENT
-			       ? "no driver of that name: 'net_af_packet0,iface=eth1' takes over a "
-				 "kernel interface; each driver is a package librte-net-*"
-			       : "check the arguments after the name: the interface must exist in "
-				 "this network namespace, and it takes root";
+	const char *what =
+	    strchr(devargs, ':') != NULL && strncmp(name, "net_", 4) != 0
+		? "is it bound to vfio-pci (dpdk-devbind.py --status), and is its "
+		  "librte-net-* package installed?"
+	    : rc == -EFAULT || rc == -ENODEV || rc == -ENOENT
+		? "no driver of that name: 'net_af_packet0,iface=eth1' takes over a "
+		  "kernel interface; each driver is a package librte-net-*"
+		: "check the arguments after the name: the interface must exist in "
+		  "this network namespace, and it takes root; if it says PACKET_FANOUT "
+		  "above, another card took the same group number by chance: start again";
 
 	/* What DPDK says for an unknown driver (EFAULT: "bad address") would lead people astray. */
 	snprintf(err, err_len, "uplink '%s': %s%s(%s)", devargs, rc == -EFAULT ? "" : strerror(-rc),

@@ -51,6 +51,7 @@ class Wire(Netns):
     """The cable between cards: a bridge that nobody has an address on."""
 
     BRIDGE = "wire"
+    cards = 0
 
     def create(self):
         super().create()
@@ -64,7 +65,10 @@ class Wire(Netns):
         """Adds a veth pair and returns its far end's name ('peer' + name): for a card in this namespace, for others in theirs."""
         end, port = f"to-{name}", f"br-{name}"
         if peer_ns is None:
-            self.ip("link", "add", "name", port, "type", "veth", "peer", "name", end)
+            # DPDK 22.11's net_af_packet names its fanout group "process id XOR interface index", and two cards that get the same
+            # name cannot both start. Indices that differ in a high bit keep neighbouring process ids apart.
+            self.cards += 1
+            self.ip("link", "add", "name", end, "index", str(self.cards << 12), "type", "veth", "peer", "name", port)
         else:
             self.ip("link", "add", "name", port, "type", "veth", "peer", "name", end, "netns", peer_ns.name)
         self.no_ipv6(port)
