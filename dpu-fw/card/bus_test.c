@@ -381,11 +381,15 @@ static void crowd_is_refused_with_words(void **state)
 static void lack_of_files_only_delays_a_client(void **state)
 {
 	struct rlimit old, none;
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0);
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	unsigned rounds = 0;
+	int fd;
 
 	(void)state;
+	/* Valgrind keeps the limit on files to itself. */
+	if (getenv("OB_VALGRIND") != NULL)
+		skip();
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0);
 	strcpy(addr.sun_path, path);
 	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
