@@ -37,6 +37,9 @@ static void fix6(uint8_t *f, size_t len)
 	memcpy(&ip, f + RTE_ETHER_HDR_LEN, sizeof(ip));
 	if (rte_be_to_cpu_16(ip.payload_len) > len - at || rte_be_to_cpu_16(ip.payload_len) < 8)
 		return;
+	/* (and DPDK's own shift of the protocol is undefined from 128 on) */
+	if (ip.proto != IPPROTO_ICMPV6)
+		return;
 	memset(f + at + 2, 0, 2);
 	sum = rte_ipv6_udptcp_cksum(&ip, f + at);
 	memcpy(f + at + 2, &sum, 2);
