@@ -35,7 +35,8 @@ static void fix6(uint8_t *f, size_t len)
 	if (at + 8 > len)
 		return;
 	memcpy(&ip, f + RTE_ETHER_HDR_LEN, sizeof(ip));
-	if (rte_be_to_cpu_16(ip.payload_len) > len - at || rte_be_to_cpu_16(ip.payload_len) < 8)
+	if (ip.proto != IPPROTO_ICMPV6 || rte_be_to_cpu_16(ip.payload_len) > len - at ||
+	    rte_be_to_cpu_16(ip.payload_len) < 8)
 		return;
 	/* (and DPDK's own shift of the protocol is undefined from 128 on) */
 	if (ip.proto != IPPROTO_ICMPV6)
