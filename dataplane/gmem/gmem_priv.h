@@ -14,6 +14,7 @@ struct stretch {
 	uint8_t *hva;
 	uint64_t len;
 	uint64_t file_off; /* file offset of hva */
+	uint64_t page;	   /* what the kernel maps at least: it rounds lengths up to this */
 	dev_t dev;
 	ino_t ino;
 	uint32_t refs; /* 0: the slot is free */

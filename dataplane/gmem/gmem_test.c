@@ -533,6 +533,43 @@ static void destroy_of_null_is_legal(void **state)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* The kernel maps whole huge pages whatever is asked for: what unmaps and mends must know. */
+static void part_of_a_huge_page_is_unmapped_and_mended_whole(void **state)
+{
+	int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
+	const struct ob_gmem_conf conf = {.name = "huge"};
+	struct ob_gmem *gm;
+	uint8_t byte = 1;
+	uint64_t n_faults;
+
+	(void)state;
+	if (fd < 0 || getenv("OB_VALGRIND") != NULL)
+		skip(); /* no huge pages on this kernel, or valgrind takes the signal itself */
+	assert_int_equal(ob_gmem_create(&conf, &gm), 0);
+	assert_int_equal(ob_gmem_catch_faults(), 0);
+	/* Too long to be mapped whole, and without a page behind it. */
+	if (ftruncate(fd, 8ll << 40) != 0) {
+		ob_gmem_destroy(gm);
+		close(fd);
+		skip();
+	}
+	for (unsigned i = 0; i < 50; i++) {
+		assert_int_equal(ob_gmem_add(gm, (ob_iova_t){0}, 4096, OB_GMEM_READ, fd,
+				     (8ull << 40) - (2u << 20)),
+		    0);
+		assert_int_equal(ob_gmem_del_all(gm), 1);
+	}
+	assert_int_equal(
+	    ob_gmem_add(gm, (ob_iova_t){0}, 4096, OB_GMEM_READ, fd, (8ull << 40) - (2u << 20)), 0);
+	assert_int_equal(
+	    ftruncate(fd, 2 << 20), 0); /* no page to be had, even if there are free ones */
+	(void)ob_gmem_fetch(ob_gmem_map_get(gm), &byte, (ob_iova_t){0}, 1);
+	assert_int_equal(byte, 0);
+	assert_true(ob_gmem_poisoned(gm, &n_faults));
+	ob_gmem_destroy(gm);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -558,6 +595,7 @@ int main(void)
 	    T(an_old_map_stays_usable_until_sync),
 	    T(shrunk_file_poisons_and_the_process_lives),
 	    T(shrunk_file_under_a_window_poisons),
+	    T(part_of_a_huge_page_is_unmapped_and_mended_whole),
 	    cmocka_unit_test(destroy_of_null_is_legal),
 	};
 

@@ -23,20 +23,33 @@ static int slot_for(struct ob_gmem *gm, uint64_t len)
 	return (int)gm->n_stretches++;
 }
 
+/* The page size of the file's mappings. */
+static uint64_t page_of(int fd)
+{
+	struct statfs fs;
+
+	return fstatfs(fd, &fs) == 0 && fs.f_type == HUGETLBFS_MAGIC ? (uint64_t)fs.f_bsize : 4096;
+}
+
 static int stretch_map(
     struct ob_gmem *gm, int fd, const struct stat *st, uint64_t off, uint64_t len, bool writable)
 {
+	uint64_t page = page_of(fd);
 	struct stretch s = {
-	    .len = len,
+	    .len = (len + (page - 1)) & ~(page - 1),
 	    .file_off = off,
+	    .page = page,
 	    .dev = st->st_dev,
 	    .ino = st->st_ino,
 	    .refs = 1,
 	    .writable = writable,
 	};
-	int idx = slot_for(gm, len), rc;
+	int idx, rc;
 	void *p;
 
+	/* As long as the mapping really is: what unmaps or mends it must name whole pages. */
+	len = s.len;
+	idx = slot_for(gm, len);
 	if (idx < 0)
 		return idx;
 	s.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);

@@ -77,7 +77,9 @@ static struct sidemap *place(
 			goto err_unmap;
 		s = &gm->stretch[map->range[i].stretch];
 		from = overlap(&map->range[i], at, last | (page - 1), &len);
-		if (s->fd < 0 || (((uintptr_t)from | len) & (page - 1)) != 0)
+		/* The kernel would round the length up to a huge page, over what lies behind the reservation. */
+		if (s->fd < 0 || (((uintptr_t)from | len) & (page - 1)) != 0 ||
+		    (((uintptr_t)to | len) & (s->page - 1)) != 0)
 			goto err_unmap;
 		if (mmap(to, len, PROT_READ | (s->writable ? PROT_WRITE : 0),
 			MAP_SHARED | MAP_FIXED | MAP_NORESERVE, s->fd,

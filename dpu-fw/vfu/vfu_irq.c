@@ -24,12 +24,20 @@ static void close_fd(int *fd)
 
 static void signal_fd(struct ob_vfu *v, int fd)
 {
-	int rc = ob_irq_signal(fd);
+	int rc;
 
+	if (v->conn.dead != NULL)
+		return;
+	rc = ob_irq_signal(fd);
 	if (rc == 0)
 		v->stats.n_irqs++;
-	else if (rc == -EDEADLK)
-		v->stats.n_bad_messages++;
+	if (rc != -EDEADLK)
+		return;
+	v->stats.n_bad_messages++;
+	/* Each such vector costs the main thread 20 ms: this peer gets no second chance. */
+	v->conn.dead = "it blocks an interrupt";
+	if (v->conn.more != NULL)
+		event_active(v->conn.more, EV_TIMEOUT, 0);
 }
 
 static uint16_t msix_flags(const struct ob_vfu *v)
@@ -190,12 +198,12 @@ int vfu_irq_init(struct ob_vfu *v)
 	if (v->conf.n_vectors == 0)
 		return 0;
 	v->irq.msix = calloc(v->conf.n_vectors, sizeof(*v->irq.msix));
-	v->irq.table = calloc(v->conf.n_vectors, 16);
-	if (v->irq.msix == NULL || v->irq.table == NULL)
+	if (v->irq.msix == NULL)
 		return -ENOMEM;
 	for (unsigned i = 0; i < v->conf.n_vectors; i++)
 		v->irq.msix[i].fd = -1;
-	return 0;
+	v->irq.table = calloc(v->conf.n_vectors, 16);
+	return v->irq.table != NULL ? 0 : -ENOMEM;
 }
 
 void vfu_irq_fini(struct ob_vfu *v)

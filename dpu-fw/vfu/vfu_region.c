@@ -236,7 +236,10 @@ int vfu_on_write_multi(struct ob_vfu *v, struct vfu_msg *msg, struct vfu_reply *
 	for (i = 0; i < n; i++) {
 		memcpy(&w, msg->body + sizeof(n) + i * sizeof(w), sizeof(w));
 		io = (struct vfu_region_io){.off = w.off, .region = w.region, .count = w.count};
-		if (w.count > sizeof(w.data) || region_write(v, &io, w.data) < 0) {
+		/* Only BARs are written without waiting; a write of config space can restart the whole function, and a thousand
+		 * of them in one message would hold up everybody. */
+		if (w.region >= OB_VFU_N_BARS || w.count > sizeof(w.data) ||
+		    region_write(v, &io, w.data) < 0) {
 			/* The others are writes of other CPUs that got into the same message. */
 			rc = -EINVAL;
 			continue;

@@ -41,7 +41,7 @@ static void region_add(struct ob_vhost *vh, const struct vhost_region *r)
 }
 
 /* A table that differs is mapped anew as a whole: its files may be others behind the same addresses. */
-static void apply_regions(struct ob_vhost *vh, const struct vhost_snapshot *s)
+static int apply_regions(struct ob_vhost *vh, const struct vhost_snapshot *s)
 {
 	bool same = vh->n_regions == s->n_regions;
 	unsigned i;
@@ -49,12 +49,15 @@ static void apply_regions(struct ob_vhost *vh, const struct vhost_snapshot *s)
 	for (i = 0; same && i < s->n_regions; i++)
 		same = same_region(&vh->region[i], &s->region[i]);
 	if (same && !s->new_memory)
-		return;
-	ob_gmem_del(ob_vnet_gmem(vh->vn), (ob_iova_t){0}, UINT64_MAX);
+		return 0;
 	vh->n_regions = 0;
+	/* Never the last table's memory beside this one's. */
+	if (ob_gmem_del_all(ob_vnet_gmem(vh->vn)) < 0)
+		return -ENOMEM;
 	for (i = 0; i < s->n_regions; i++)
 		region_add(vh, &s->region[i]);
 	ob_vnet_dma_changed(vh->vn);
+	return 0;
 }
 
 /* ---- rings ---- */
@@ -189,10 +192,9 @@ static int apply_rings(struct ob_vhost *vh, struct vhost_snapshot *s)
 
 int vhost_apply(struct ob_vhost *vh, struct vhost_snapshot *s)
 {
-	int rc = 0;
+	int rc = apply_regions(vh, s);
 
-	apply_regions(vh, s);
-	if (s->running)
+	if (rc == 0 && s->running)
 		rc = apply_rings(vh, s);
 	else
 		stop_all(vh, s);
@@ -203,7 +205,7 @@ int vhost_apply(struct ob_vhost *vh, struct vhost_snapshot *s)
 void vhost_clear(struct ob_vhost *vh)
 {
 	stop_all(vh, NULL);
-	ob_gmem_del(ob_vnet_gmem(vh->vn), (ob_iova_t){0}, UINT64_MAX);
+	(void)ob_gmem_del_all(ob_vnet_gmem(vh->vn));
 	vh->n_regions = 0;
 	vh->connected = false;
 	vh->peer_pid = 0;

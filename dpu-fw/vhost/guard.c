@@ -9,10 +9,12 @@
  */
 #include "vhost_priv.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -21,7 +23,6 @@
 #include <unistd.h>
 
 #define STALL_MS 200
-#define MAX_FDS	 4096
 
 static __thread bool is_vhost_thread, passing_on;
 static struct sigaction previous;
@@ -43,6 +44,9 @@ static bool mend(uintptr_t addr)
 		if (mmap(at, sizes[i], PROT_READ | PROT_WRITE,
 			MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) == at)
 			return true;
+		/* Any other failure says nothing of the page size, and a larger one would hit the neighbours. */
+		if (errno != EINVAL)
+			return false;
 	}
 	return false;
 }
@@ -94,9 +98,13 @@ pid_t vhost_guard_connection(const char *path)
 {
 	const struct timeval stall = {.tv_usec = STALL_MS * 1000};
 	struct ucred cred = {0};
+	struct dirent *e;
 	pid_t pid = 0;
+	DIR *dir;
 
-	for (int fd = 3; fd < MAX_FDS; fd++) {
+	dir = opendir("/proc/self/fd");
+	while (dir != NULL && (e = readdir(dir)) != NULL) {
+		int fd = atoi(e->d_name);
 		struct sockaddr_un self = {0}, peer = {0};
 		socklen_t self_len = sizeof(self), peer_len = sizeof(peer), len = sizeof(cred);
 
@@ -109,5 +117,7 @@ pid_t vhost_guard_connection(const char *path)
 		if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0)
 			pid = cred.pid;
 	}
+	if (dir != NULL)
+		closedir(dir);
 	return pid;
 }

@@ -289,6 +289,7 @@ static uint32_t command(
 
 void vnet_ctrl_run(struct ob_vnet *vn)
 {
+	static const struct timeval at_once = {0};
 	struct ob_virtq_seg segs[SEG_MAX];
 	struct ob_virtq_chain chain;
 	uint32_t written;
@@ -320,8 +321,9 @@ void vnet_ctrl_run(struct ob_vnet *vn)
 		more = ob_virtq_arm(vn->ctrl);
 	} while (more && n_done < RUN_MAX);
 	ob_rcu_reclaim(); /* the filters that this turn replaced */
+	/* Not event_active: that would run again before the loop looks at any other function. */
 	if (more)
-		event_active(vn->ctrl_again, EV_TIMEOUT, 0);
+		event_add(vn->ctrl_again, &at_once);
 }
 
 int vnet_ctrl_start(struct ob_vnet *vn, const struct ob_virtq_conf *conf, bool resume)
