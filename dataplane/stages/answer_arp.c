@@ -60,7 +60,7 @@ static enum ob_drop lookup(
 	if (value & OB_CA_ENI) {
 		const struct ob_eni *of = ob_eni_at(value & ~OB_CA_ENI);
 
-		if (of == NULL)
+		if (of == NULL || of->vnet != vnet)
 			return OB_DROP_ARP_UNANSWERED;
 		memcpy(mac, of->mac, 6);
 		return OB_PASS;

@@ -14,6 +14,16 @@ static inline bool is_question(const struct rte_mbuf *pkt, const struct ob_meta 
 	       *l4_of(pkt, m) == ND_NS;
 }
 
+/* The number may be another ENI's since the key was found. */
+static inline bool is_meant(
+    const struct ob_eni *eni, const struct rte_mbuf *pkt, const struct ob_meta *m)
+{
+	const struct ob_policy_vnet *vnet = ob_vnet_at(eni->vnet);
+
+	return vnet != NULL && vnet->vni == m->vni &&
+	       memcmp(eni->mac, rte_pktmbuf_mtod(pkt, const uint8_t *), 6) == 0;
+}
+
 /* Why a packet found no ENI; not on the main way. */
 static __rte_noinline enum ob_drop lost(const struct ob_meta *m)
 {
@@ -44,6 +54,8 @@ void ob_stage_deliver(struct ob_worker *w, struct ob_burst *b, struct ob_edges *
 			continue;
 		}
 		eni = value[i] != OB_TABLE_MISS ? ob_eni_at(value[i]) : NULL;
+		if (eni != NULL && unlikely(!is_meant(eni, b->pkt[i], m)))
+			eni = NULL;
 		if (unlikely(eni == NULL || m->l2_len != RTE_ETHER_HDR_LEN)) {
 			ob_drop(w, eni == NULL ? lost(m) : OB_DROP_VLAN, OB_VIF_NONE, b->pkt[i]);
 			continue;

@@ -201,8 +201,9 @@ static inline verdict_t resolve(const struct ob_eni *eni, const struct rte_mbuf 
 	if (value & OB_CA_ENI) {
 		const struct ob_eni *dst = ob_eni_at(value & ~OB_CA_ENI);
 
-		if (unlikely(dst == NULL))
-			return DROP(OB_DROP_NO_MAPPING); /* it goes right now */
+		/* It goes right now, or its number is another ENI's since the key was found. */
+		if (unlikely(dst == NULL || dst->vnet != to))
+			return DROP(OB_DROP_NO_MAPPING);
 		m->out_vif = dst->vif;
 		m->mtu = dst->mtu;
 		memcpy(m->new_dmac, dst->mac, 6);

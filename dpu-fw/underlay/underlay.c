@@ -27,6 +27,7 @@ RTE_LOG_REGISTER(underlay_log, ob.underlay, NOTICE);
 
 #define LOG(level, ...) rte_log(RTE_LOG_##level, underlay_log, "underlay: " __VA_ARGS__)
 #define EVENTS_PER_READ 64
+#define DRAIN_MAX	1024 /* times EVENTS_PER_READ: more than the socket holds */
 #define SOON_US \
 	20000 /* pause between parts of a long re-resolution: registers are served in between */
 
@@ -282,6 +283,12 @@ static void take_change(const struct nlmsghdr *nlh, void *arg)
 	}
 }
 
+static void ignore(const struct nlmsghdr *nlh, void *arg)
+{
+	(void)nlh;
+	(void)arg;
+}
+
 static void on_netlink(evutil_socket_t fd, short what, void *arg)
 {
 	struct changes c = {.u = arg};
@@ -291,6 +298,9 @@ static void on_netlink(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (rc == -ENOBUFS) {
 		LOG(NOTICE, "netlink changes were lost: reading everything anew\n");
+		/* What is still queued is older than the dump, and the kernel drops on, silently, until the queue was empty once. */
+		for (unsigned i = 0; i < DRAIN_MAX && (rc == 1 || rc == -ENOBUFS); i++)
+			rc = nl_read_events(c.u->nl, EVENTS_PER_READ, ignore, NULL);
 		rc = resync(c.u);
 	}
 	if (rc < 0)
