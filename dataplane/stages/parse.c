@@ -133,6 +133,8 @@ static inline enum ob_drop parse_ip4(struct rte_mbuf *pkt, struct ob_meta *m)
 		len = RTE_MIN(len, total);
 	}
 	frag = load16(p + 6);
+	if ((frag & RTE_IPV4_HDR_OFFSET_MASK) * 8u + total - m->l3_len > UINT16_MAX)
+		return OB_DROP_MALFORMED_L3;
 	m->flags |= OB_PKT_IP4;
 	if (frag & RTE_IPV4_HDR_DF_FLAG)
 		m->flags |= OB_PKT_DF;
@@ -228,6 +230,23 @@ static inline enum ob_drop parse_ip6(struct rte_mbuf *pkt, struct ob_meta *m)
 	return why;
 }
 
+/* A guest's checksum request is a write into its packet after the policy has looked at it: only into bytes on which nothing was decided. */
+static inline bool csum_field_ok(const struct rte_mbuf *pkt, const struct ob_meta *m)
+{
+	uint32_t l4 = (uint32_t)m->l2_len + m->l3_len;
+	uint32_t field = (uint32_t)m->csum_start + m->csum_offset;
+
+	if (m->csum_start < l4 || field + 2 > rte_pktmbuf_pkt_len(pkt))
+		return false;
+	if (m->csum_start == l4 && (m->flags & OB_PKT_TCP))
+		return m->csum_offset == offsetof(struct rte_tcp_hdr, cksum);
+	if (m->csum_start == l4 && (m->flags & OB_PKT_UDP))
+		return m->csum_offset == offsetof(struct rte_udp_hdr, dgram_cksum);
+	if (m->csum_start == l4 && (m->flags & OB_PKT_ICMP))
+		return m->csum_offset == offsetof(struct rte_icmp_hdr, icmp_cksum);
+	return field >= l4 + m->l4_len;
+}
+
 static inline enum ob_drop parse_one(struct rte_mbuf *pkt, struct ob_meta *m)
 {
 	const uint8_t *p = rte_pktmbuf_mtod(pkt, const uint8_t *);
@@ -261,11 +280,11 @@ static inline enum ob_drop parse_one(struct rte_mbuf *pkt, struct ob_meta *m)
 		return OB_DROP_ETHERTYPE;
 	if (unlikely(m->flags & (OB_PKT_GSO | OB_PKT_L4_CSUM_PARTIAL)) && why == OB_PASS) {
 		/* What was promised of the frame must still hold for the datagram in it. */
-		if ((m->flags & OB_PKT_L4_CSUM_PARTIAL) &&
-		    m->csum_start + m->csum_offset + 2u > rte_pktmbuf_pkt_len(pkt))
+		if ((m->flags & OB_PKT_L4_CSUM_PARTIAL) && !csum_field_ok(pkt, m))
 			return OB_DROP_MALFORMED_L4;
 		if ((m->flags & OB_PKT_GSO) &&
-		    (m->flags & (OB_PKT_TCP | OB_PKT_FRAG)) != OB_PKT_TCP)
+		    ((m->flags & (OB_PKT_TCP | OB_PKT_FRAG)) != OB_PKT_TCP ||
+			m->csum_start != m->l2_len + m->l3_len))
 			return OB_DROP_MALFORMED_L4;
 	}
 	return why;

@@ -345,6 +345,31 @@ static void partial_checksum_is_completed_before_the_tunnel(void **state)
 	assert_int_equal(vpc_drops(GUEST_A, OB_DROP_MALFORMED_L4), 1);
 }
 
+/* The guest may ask for a checksum only where one belongs: the card writes it after the policy has looked at the packet. */
+static void checksum_request_cannot_rewrite_what_policy_saw(void **state)
+{
+	static const struct {
+		uint16_t start, offset;
+	} at[] = {
+	    {14, 10}, {14, 14}, {14, 16}, {14, 8}, {34, 0}, {34, 2}, {34, 8}, {30, 4}, {0, 26}};
+	struct test_pkt p;
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
+		tp_udp_frame(&p, mac_far, mac_a, "10.0.0.5", "10.0.0.9", 1000, 2000, 100);
+		vpc_from_guest_offload(
+		    GUEST_A, &p, OB_PKT_L4_CSUM_PARTIAL, at[i].start, at[i].offset, 0);
+	}
+	/* An echo request that its checksum would turn into an advertisement. */
+	tp_udp_frame(&p, mac_far, mac_a, "fd00::5", "fd00::9", 1000, 2000, 100);
+	p.b[20] = 58;
+	p.b[54] = 128;
+	p.b[55] = 0;
+	vpc_from_guest_offload(GUEST_A, &p, OB_PKT_L4_CSUM_PARTIAL, 54, 0, 0);
+	assert_int_equal(tv->n_wire, 0);
+	assert_int_equal(vpc_drops(GUEST_A, OB_DROP_MALFORMED_L4), sizeof(at) / sizeof(at[0]) + 1);
+}
+
 int forward_tests(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -360,6 +385,7 @@ int forward_tests(void)
 	    T(both_directions_hash_alike),
 	    T(super_packets_are_cut_before_the_tunnel),
 	    T(partial_checksum_is_completed_before_the_tunnel),
+	    T(checksum_request_cannot_rewrite_what_policy_saw),
 	};
 
 	return cmocka_run_group_tests_name("forward", tests, NULL, NULL);
