@@ -80,7 +80,28 @@
 	X(NO_MBUF, "no_mbuf", "packet buffers ran out")                                           \
 	X(UPLINK_FULL, "uplink_full", "the uplink's transmit queue was full")                     \
 	X(HANDOFF_FULL, "handoff_full", "another worker's handoff ring was full")                 \
-	X(PUNT_FULL, "punt_full", "the ring toward the card's kernel was full")
+	X(PUNT_FULL, "punt_full", "the ring toward the card's kernel was full")                   \
+	X(ACL_OUT, "acl_out", "a security group of the ENI denies what its guest sent")           \
+	X(ACL_IN, "acl_in", "a security group of the ENI denies what was sent to its guest")      \
+	X(SESSION_FULL, "session_full",                                                           \
+	    "the worker's session table is full: no new connections, live ones go on")            \
+	X(CONN_LIMIT, "conn_limit", "the ENI has as many live connections as it is allowed")      \
+	X(HALF_OPEN_LIMIT, "half_open_limit",                                                     \
+	    "the ENI has as many unanswered connections as it is allowed (a flood?)")             \
+	X(CPS_LIMIT, "cps_limit", "the ENI opens connections faster than it is allowed")          \
+	X(BW_LIMIT, "bw_limit", "the ENI's bandwidth allowance is used up")                       \
+	X(PPS_LIMIT, "pps_limit", "the ENI's packet rate allowance is used up")                   \
+	X(TCP_STATE, "tcp_state", "TCP segment that its connection's state does not allow")       \
+	X(TCP_WINDOW, "tcp_window", "TCP segment outside of its connection's window")             \
+	X(ICMP_UNRELATED, "icmp_unrelated", "ICMP error about a packet of no known connection")   \
+	X(FRAG_LIMIT, "frag_limit", "more datagrams in fragments than the worker keeps track of") \
+	X(FRAG_ORDER, "frag_order", "later fragment whose first one was not seen")                \
+	X(FRAG_OVERLAP, "frag_overlap", "overlapping or impossible fragment")                     \
+	X(NAT_PORTS, "nat_ports", "no free port of the NAT pool for a new connection")            \
+	X(NAT_UNSOLICITED, "nat_unsolicited",                                                     \
+	    "sent to a NAT's public address, but part of no connection")                          \
+	X(NAT_UNTRANSLATABLE, "nat_untranslatable",                                               \
+	    "a protocol or option that this translation does not know")
 
 enum ob_drop {
 #define OB_DROP_ENUM(id, name, help) OB_DROP_##id,
@@ -111,7 +132,8 @@ enum ob_pkt_flags {
 	OB_PKT_GSO = 1 << 11,	       /* TCP super-packet, mbuf tso_segsz = MSS */
 	/* crosses the virtual router: TTL is decremented, MACs are rewritten */
 	OB_PKT_ROUTED = 1 << 12,
-	OB_PKT_DF = 1 << 13, /* IPv4 DF set, or IPv6 */
+	OB_PKT_DF = 1 << 13,  /* IPv4 DF set, or IPv6 */
+	OB_PKT_NAT = 1 << 14, /* its session rewrites addresses or ports */
 };
 
 /* Metadata of one packet, in a side array. Offsets are from the start of the (inner) Ethernet header. 48 bytes. */
@@ -137,7 +159,7 @@ struct ob_meta {
 	uint16_t csum_offset;
 	uint32_t
 	    vif_gen; /* of a packet handed over between workers: which function out_vif meant */
-	uint32_t reserved;
+	uint32_t session; /* reference of its session and direction; valid where a stage says so */
 };
 static_assert(sizeof(struct ob_meta) == 48, "copied at every divergence: keep it small");
 
