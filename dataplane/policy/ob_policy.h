@@ -2,7 +2,7 @@
 /* What decides a first packet: VNETs, ENIs, routes and CA-to-PA mappings (the DASH objects that a VPC needs first).
  *
  * Control sets objects by index; the records lie in the arena (they survive), and what workers look at is compiled from them,
- * immutable or grow-only, and swapped by RCU. No ACLs yet (they come with sessions).
+ * immutable or grow-only, and swapped by RCU.
  *
  * CA: customer address (in the tenant's network). PA: provider address (tunnel end in the underlay).
  */
@@ -22,6 +22,8 @@
 #define OB_MAX_ROUTES	   (1u << 18)
 #define OB_ENI_MAX_ADDRS   8
 #define OB_ENI_MAX_ROUTERS 4
+#define OB_ROUTE_MAX_HOPS  16
+#define OB_MAX_TARGETS	   (1u << 16) /* different sets of next hops */
 #define OB_IDX_NONE	   UINT32_MAX
 
 struct ob_vnet_cfg {
@@ -46,6 +48,10 @@ struct ob_eni_cfg {
 enum ob_route_action {
 	OB_ROUTE_VNET = 1, /* look the destination up in the mappings of route.vnet */
 	OB_ROUTE_DROP = 2,
+	OB_ROUTE_VIA =
+	    3, /* to one of the next hops, which are addresses in to_vnet; a flow stays with its hop (ECMP) */
+	OB_ROUTE_NAT =
+	    4, /* as VIA, and the source becomes a public address of to_vnet (dataplane/nat) */
 };
 
 struct ob_route_cfg {
@@ -53,8 +59,11 @@ struct ob_route_cfg {
 	uint8_t action; /* enum ob_route_action */
 	uint8_t prefix_len;
 	struct ob_ip prefix; /* host bits must be zero */
-	uint16_t to_vnet;    /* OB_ROUTE_VNET */
-	uint16_t reserved;
+	uint16_t to_vnet;    /* all but OB_ROUTE_DROP */
+	uint8_t n_hops;	     /* OB_ROUTE_VIA, _NAT: 1..OB_ROUTE_MAX_HOPS; else 0 */
+	uint8_t reserved;
+	/* Each a mapping or a local ENI of to_vnet; unicast, different, of one family (not always the prefix's: NAT64). */
+	struct ob_ip hop[OB_ROUTE_MAX_HOPS];
 };
 
 struct ob_mapping_cfg {
@@ -96,6 +105,19 @@ uint32_t ob_mapping_count(void);
 /* Iteration for control: '*cursor' starts at 0; returns 0 and fills, or -ENOENT at the end. */
 int ob_route_next(uint32_t *cursor, struct ob_route_cfg *out);
 int ob_mapping_next(uint32_t *cursor, struct ob_mapping_cfg *out);
+/* Counts who else refers to the object (NAT), so that it cannot go before them. Returns 0, -ENOENT. Context: control. */
+int ob_vnet_hold(uint32_t idx);
+void ob_vnet_release(uint32_t idx);
+int ob_eni_hold(uint32_t idx);
+void ob_eni_release(uint32_t idx);
+
+/* 'fn' hears of every change that may give a live session of ENI 'eni' another verdict or way (OB_IDX_NONE: of any ENI), after the
+ * change is published. Routes: the ENIs of the route's VNET. Mappings that are replaced, deleted or covered, addresses of ENIs that come
+ * or go, VNIs: the ENIs of that VNET and of those with routes to it. A new mapping of an address that had none changes no session.
+ * Setting what is already so calls nothing. One 'fn'; NULL: none. Context: control. */
+void ob_policy_set_on_change(void (*fn)(uint32_t eni));
+/* For folders whose objects decide too (NAT): reports a change of theirs to the same 'fn'. Context: control. */
+void ob_policy_changed(uint32_t eni);
 /* Mappings that name the tunnel: it cannot be deleted before them. Context: control. */
 uint32_t ob_policy_tunnel_refs(uint32_t tunnel);
 
@@ -134,15 +156,51 @@ const struct ob_eni *ob_eni_at(uint32_t idx);
 const struct ob_eni *ob_eni_of_vif(uint16_t vif);
 const struct ob_mapping *ob_mapping_at(uint32_t idx);
 
-/* Values of the prefix tables. */
-static inline uint32_t ob_route_value(uint8_t action, uint16_t to_vnet)
+/* Values of the prefix tables: the action, and what it needs: a VNET for OB_ROUTE_VNET, a target for _VIA and _NAT. */
+static inline uint32_t ob_route_value(uint8_t action, uint32_t arg)
 {
-	return (uint32_t)action << 16 | to_vnet;
+	return (uint32_t)action << 24 | arg;
 }
 
 static inline uint8_t ob_route_value_action(uint32_t value)
 {
-	return (uint8_t)(value >> 16);
+	return (uint8_t)(value >> 24);
+}
+
+static inline uint32_t ob_route_value_arg(uint32_t value)
+{
+	return value & 0xffffff;
+}
+
+/* A set of next hops; routes with the same set share it. */
+struct ob_target {
+	uint16_t to_vnet;
+	uint8_t n, reserved;
+	uint32_t seed[OB_ROUTE_MAX_HOPS];
+	struct ob_key ca[OB_ROUTE_MAX_HOPS]; /* keys of OB_KEY_CA, for ob_policy_find */
+};
+
+/* 'idx': from a route value that was read in this round. */
+const struct ob_target *ob_target_at(uint32_t idx);
+
+/* The next hop of a flow: the one with the highest draw (rendezvous hashing), so that a hop that goes moves its own flows only, and one
+ * that comes takes only those that it keeps. 'hash': struct ob_meta. */
+static inline const struct ob_key *ob_target_pick(const struct ob_target *t, uint32_t hash)
+{
+	uint64_t best = 0;
+	unsigned at = 0;
+
+	for (unsigned i = 0; i < t->n; i++) {
+		uint64_t x = ((uint64_t)t->seed[i] << 32 | hash) * 0x9fb21c651e98df25ull;
+
+		x = (x ^ x >> 35) * 0x9fb21c651e98df25ull;
+		x ^= x >> 28;
+		if (x > best) {
+			best = x;
+			at = i;
+		}
+	}
+	return &t->ca[at];
 }
 
 static inline struct ob_lpm_key ob_lpm_key4(rte_be32_t ip)

@@ -41,6 +41,8 @@ static bool host_bits_zero(const struct ob_ip *ip, unsigned len)
 
 static int admit(const struct ob_route_cfg *cfg, char *err, size_t err_len)
 {
+	if (cfg->action == OB_ROUTE_VIA || cfg->action == OB_ROUTE_NAT)
+		return policy_fail(-ENOTSUP, err, err_len, "next hops are not supported yet");
 	if (cfg->action != OB_ROUTE_VNET && cfg->action != OB_ROUTE_DROP)
 		return policy_fail(-EINVAL, err, err_len, "a route leads to a VNET or drops");
 	if (cfg->prefix.family != AF_INET && cfg->prefix.family != AF_INET6)
