@@ -303,6 +303,13 @@ void vif_flush(struct ob_worker *w, void *arg)
 		q->dirty = false;
 		vif_deliver(w, q);
 	}
+	while (vw->dirty_ports != NULL) {
+		struct vif_port_tx *t = vw->dirty_ports;
+
+		vw->dirty_ports = t->next_dirty;
+		t->dirty = false;
+		vif_port_flush(w, t);
+	}
 }
 
 /* ---- the edge buffers ---- */
@@ -373,10 +380,21 @@ static inline void edge_add(
 	b->meta[b->n++] = *meta;
 }
 
+/* This worker's way to the port, or NULL: no port, or its link was taken down. */
+static struct vif_port_tx *port_tx(const struct ob_worker *w, const struct ob_vif *vif)
+{
+	struct vif_port *p = vif != NULL ? ob_rcu_load(&vif->port) : NULL;
+
+	return p != NULL && __atomic_load_n(&vif->link_up, __ATOMIC_RELAXED)
+		   ? &p->tx[ob_worker_id(w)]
+		   : NULL;
+}
+
 void ob_vif_output(struct ob_worker *w, struct rte_mbuf **pkts, struct ob_meta *meta, unsigned n)
 {
 	struct handoff h;
 	const struct ob_vif *vif = NULL;
+	struct vif_port_tx *tx = NULL;
 	uint16_t idx = OB_VIF_NONE;
 
 	h.n = 0;
@@ -388,6 +406,14 @@ void ob_vif_output(struct ob_worker *w, struct rte_mbuf **pkts, struct ob_meta *
 		if (meta[i].out_vif != idx) {
 			idx = meta[i].out_vif;
 			vif = ob_vif_get(idx);
+			tx = port_tx(w, vif);
+		}
+		if (tx != NULL) {
+			if (unlikely(meta[i].flags & (OB_PKT_GSO | OB_PKT_L4_CSUM_PARTIAL)))
+				vif_port_put_slow(w, tx, pkts[i], &meta[i]);
+			else
+				vif_port_add(w, tx, pkts[i]);
+			continue;
 		}
 		q = choose(vif, pkts[i], &meta[i], &why);
 		if (q == NULL)

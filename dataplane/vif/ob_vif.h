@@ -25,8 +25,8 @@ struct ob_vif;
 
 struct ob_vif_conf {
 	char name[OB_VIF_NAME_MAX];
-	struct ob_gmem *gm;
-	uint16_t n_pairs; /* most queue pairs that it can have */
+	struct ob_gmem *gm; /* NULL: no queues of a guest, a port (ob_vif_attach_port) */
+	uint16_t n_pairs;   /* most queue pairs that it can have */
 	uint8_t mac[6];
 	uint16_t mtu;
 	/* Carries packets from the guest through the pipeline; set by who builds the pipeline (pipelines/vpc), the same for all vifs:
@@ -106,6 +106,26 @@ int ob_vif_set_steering(struct ob_vif *vif, const struct ob_vif_steering *s);
 /* Pairs in use now (1..n_pairs). */
 uint16_t ob_vif_pairs(const struct ob_vif *vif);
 void ob_vif_set_link(struct ob_vif *vif, bool up); /* down: nothing is delivered either way */
+
+/* ---- a port instead of virtqueues ---- */
+
+/* The guest is behind a DPDK port: what the port receives is what the guest sent. */
+struct ob_vif_port_conf {
+	uint16_t
+	    port_id; /* started, receive queue q filled from the pool of ob_vif_port_worker(vif, q) */
+	uint16_t n_rxq, n_txq; /* 1..OB_VIF_MAX_PAIRS and at most one a worker */
+	uint64_t
+	    tx_offloads; /* RTE_ETH_TX_OFFLOAD_* that are on: checksums, MULTI_SEGS; the rest is done in software */
+};
+/* The vif has no gmem and no port yet. From here on workers own the port's queues: receive queue q belongs to worker (idx + q) % n, and
+ * every worker transmits by itself (under a lock where there are fewer queues than workers). A checksum that the port found good is
+ * not looked at again. Super-packets are cut up: no port gets one. Counters: of queue 2i what was sent to the port's queue i, of
+ * 2i+1 what came from it. Context: control. Returns 0, -EINVAL, -EALREADY, -ENOMEM, -ENOSPC. */
+int ob_vif_attach_port(struct ob_vif *vif, const struct ob_vif_port_conf *conf);
+/* On return nobody touches the port; what waited has been sent. Nothing to do without a port. ob_vif_destroy does it too. Context: control. */
+void ob_vif_detach_port(struct ob_vif *vif);
+/* Worker that will poll receive queue 'q' of this vif's port. Context: control. */
+struct ob_worker *ob_vif_port_worker(const struct ob_vif *vif, unsigned q);
 
 /* ---- worker side ---- */
 

@@ -10,7 +10,7 @@ static struct vif_worker *vif_workers[OB_MAX_WORKERS]; /* control's */
 
 /* ---- a worker's scratch, there while it has a queue ---- */
 
-static int worker_get(struct ob_worker *w, struct vif_worker **out)
+int vif_worker_get(struct ob_worker *w, struct vif_worker **out)
 {
 	struct vif_worker **slot = &vif_workers[ob_worker_id(w)];
 	int rc;
@@ -31,7 +31,7 @@ static int worker_get(struct ob_worker *w, struct vif_worker **out)
 	return 0;
 }
 
-static void worker_put(struct ob_worker *w)
+void vif_worker_put(struct ob_worker *w)
 {
 	struct vif_worker **slot = &vif_workers[ob_worker_id(w)];
 
@@ -169,7 +169,8 @@ int ob_vif_start_queue(struct ob_vif *vif, unsigned q, const struct ob_virtq_con
 	struct ob_source src;
 	int rc;
 
-	if (q >= 2u * vif->conf.n_pairs || ob_workers_count() == 0 || start_idx > UINT16_MAX)
+	if (q >= 2u * vif->conf.n_pairs || ob_workers_count() == 0 || start_idx > UINT16_MAX ||
+	    vif->conf.gm == NULL)
 		return -EINVAL;
 	if (vif->queue[q] != NULL)
 		return -EALREADY;
@@ -177,7 +178,7 @@ int ob_vif_start_queue(struct ob_vif *vif, unsigned q, const struct ob_virtq_con
 	rc = queue_create(vif, q, conf, irq_fd, &qp);
 	if (rc < 0)
 		return rc;
-	rc = worker_get(qp->worker, &qp->vw);
+	rc = vif_worker_get(qp->worker, &qp->vw);
 	if (rc < 0)
 		goto err_destroy;
 	if (resume && start_idx < 0) {
@@ -201,7 +202,7 @@ int ob_vif_start_queue(struct ob_vif *vif, unsigned q, const struct ob_virtq_con
 	return 0;
 
 err_put:
-	worker_put(qp->worker);
+	vif_worker_put(qp->worker);
 err_destroy:
 	ob_virtq_destroy(qp->vq);
 	queue_free(qp);
@@ -247,7 +248,7 @@ int32_t ob_vif_stop_queue(struct ob_vif *vif, unsigned q)
 	if (qp->packed)
 		next |= st->avail_wrap << 15;
 	__atomic_fetch_and(&vif->broken, ~(1u << q), __ATOMIC_RELAXED);
-	worker_put(qp->worker);
+	vif_worker_put(qp->worker);
 	ob_virtq_destroy(qp->vq);
 	/* Other workers may still read whose it is. */
 	ob_rcu_defer(queue_free, qp);

@@ -63,9 +63,8 @@ int ob_vif_create(const struct ob_vif_conf *conf, struct ob_vif **out)
 	bool fresh;
 	int rc;
 
-	if (vif_arena == NULL || conf->gm == NULL || conf->n_pairs == 0 ||
-	    conf->n_pairs > OB_VIF_MAX_PAIRS || conf->name[0] == '\0' ||
-	    memchr(conf->name, '\0', sizeof(conf->name)) == NULL)
+	if (vif_arena == NULL || conf->n_pairs == 0 || conf->n_pairs > OB_VIF_MAX_PAIRS ||
+	    conf->name[0] == '\0' || memchr(conf->name, '\0', sizeof(conf->name)) == NULL)
 		return -EINVAL;
 	rc = find_index(conf->name, &idx);
 	if (rc < 0)
@@ -111,6 +110,7 @@ void ob_vif_destroy(struct ob_vif *vif)
 
 	if (vif == NULL)
 		return;
+	ob_vif_detach_port(vif);
 	for (unsigned q = 0; q < VIF_QUEUES; q++)
 		ob_vif_stop_queue(vif, q);
 	ob_rcu_publish(&vifs[vif->idx], NULL);

@@ -7,6 +7,8 @@
 
 #include <linux/virtio_net.h>
 
+#include <rte_spinlock.h>
+
 #include "ob_irq.h"
 #include "ob_vif.h"
 
@@ -73,9 +75,43 @@ struct vif_stock {
 	struct ob_virtq_seg seg[VIF_SEGS];
 };
 
-/* One worker's scratch. The dirty list holds the queues whose edge buffer is not empty. */
+/* What one worker sends to a port at the end of the round. */
+#define VIF_PORT_BUF 128
+struct vif_port_tx {
+	unsigned n;
+	uint16_t queue;
+	bool dirty; /* on the worker's list */
+	struct vif_port_tx *next_dirty;
+	struct vif_port *port;
+	struct vif_worker *vw;
+	struct ob_vif_queue_counters *counters; /* under the lock where the queue is shared */
+	struct rte_mbuf *pkt[VIF_PORT_BUF];
+} __rte_cache_aligned;
+
+/* A receive queue of a port: a worker's source. */
+struct vif_port_rx {
+	struct vif_port *port;
+	struct vif_worker *vw;
+	struct ob_vif_queue_counters *counters;
+	uint16_t queue;
+};
+
+struct vif_port {
+	struct ob_vif_port_conf conf;
+	struct ob_vif *vif;
+	uint16_t vif_idx;
+	unsigned n_workers;
+	bool multi_seg, shared_txq;
+	rte_spinlock_t lock[OB_VIF_MAX_PAIRS]; /* by transmit queue */
+	struct vif_port_rx rx[OB_VIF_MAX_PAIRS];
+	struct vif_port_tx
+	    tx[OB_MAX_WORKERS]; /* by worker */
+};
+
+/* One worker's scratch. The dirty lists hold what has something in its buffer. */
 struct vif_worker {
 	struct vif_queue *dirty;
+	struct vif_port_tx *dirty_ports;
 	unsigned n_queues; /* control's: the scratch goes with the last queue */
 	struct ob_burst in;
 	struct rte_mbuf *seg[OB_PKT_MAX_SEGS];
@@ -104,6 +140,7 @@ struct ob_vif {
 	struct vif_queue *queue[VIF_QUEUES]; /* RCU; NULL: not running */
 	int32_t queue_worker[VIF_QUEUES];    /* for kicks from any thread; -1: not running */
 	uint32_t broken;		     /* bit per queue: event not yet delivered */
+	struct vif_port *port;		     /* RCU; NULL: virtqueues */
 	struct vif_arena *arena;
 	void (*on_broken)(void *ctx, unsigned q);
 	void *on_broken_ctx;
@@ -113,6 +150,16 @@ extern ob_vif_input_fn vif_input;
 
 /* Tells control, once a break. Context: owner. */
 void vif_queue_broke(struct vif_queue *q);
+
+/* queue.c: a worker's scratch, there while something of the worker uses it. Returns 0, -ENOMEM, -ENOSPC. */
+int vif_worker_get(struct ob_worker *w, struct vif_worker **out);
+void vif_worker_put(struct ob_worker *w);
+
+/* port.c */
+void vif_port_flush(struct ob_worker *w, struct vif_port_tx *t);
+/* What a port cannot take as it is: super-packets, checksums to be filled in. */
+void vif_port_put_slow(
+    struct ob_worker *w, struct vif_port_tx *t, struct rte_mbuf *m, struct ob_meta *meta);
 
 /* guest_rx.c: the source of a transmit queue. */
 unsigned vif_tx_poll(struct ob_worker *w, void *arg);
@@ -141,6 +188,18 @@ unsigned vif_gro(struct rte_mbuf **pkts, struct ob_meta *meta, unsigned n, bool 
 static inline void vif_count(uint64_t *counter, uint64_t n)
 {
 	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
+}
+
+static inline void vif_port_add(struct ob_worker *w, struct vif_port_tx *t, struct rte_mbuf *m)
+{
+	if (unlikely(t->n == VIF_PORT_BUF))
+		vif_port_flush(w, t);
+	if (!t->dirty) {
+		t->dirty = true;
+		t->next_dirty = t->vw->dirty_ports;
+		t->vw->dirty_ports = t;
+	}
+	t->pkt[t->n++] = m;
 }
 
 static inline void vif_signal(struct vif_queue *q)
