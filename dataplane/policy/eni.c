@@ -28,6 +28,7 @@ static const uint8_t default_router_mac[6] = {0x02, 0x6f, 0x62, 0x00, 0x00, 0x01
 static struct region *region;
 static struct ob_eni *enis[OB_MAX_ENIS];   /* RCU */
 static struct ob_eni *by_vif[OB_MAX_VIFS]; /* RCU, the same objects */
+static uint32_t refs[OB_MAX_ENIS];	   /* of other folders */
 
 const struct ob_eni *ob_eni_at(uint32_t idx)
 {
@@ -44,6 +45,25 @@ const struct ob_eni_cfg *ob_eni_get(uint32_t idx)
 	if (region == NULL || idx >= OB_MAX_ENIS || !region->record[idx].used)
 		return NULL;
 	return &region->record[idx].cfg;
+}
+
+uint32_t eni_n_high(void)
+{
+	return region != NULL ? region->head.n_high : 0;
+}
+
+int ob_eni_hold(uint32_t idx)
+{
+	if (ob_eni_get(idx) == NULL)
+		return -ENOENT;
+	refs[idx]++;
+	return 0;
+}
+
+void ob_eni_release(uint32_t idx)
+{
+	assert(refs[idx] > 0);
+	refs[idx]--;
 }
 
 static bool good_mac(const uint8_t mac[6])
@@ -259,12 +279,28 @@ static int admit(uint32_t idx, const struct ob_eni_cfg *cfg, char *err, size_t e
 	return 0;
 }
 
+/* Who may have sessions with the ENI's addresses hears of it; before them only mappings of the same addresses mattered. */
+static void report(uint32_t idx, const struct ob_eni_cfg *old, const struct ob_eni_cfg *cfg)
+{
+	bool covers = false;
+
+	for (unsigned i = 0; i < cfg->n_addrs; i++)
+		covers |= mapping_exists(cfg->vnet, &cfg->addr[i]);
+	if (old != NULL && old->vnet != cfg->vnet)
+		changed_reach(old->vnet);
+	if (old != NULL || covers)
+		changed_reach(cfg->vnet);
+	else
+		ob_policy_changed(idx);
+}
+
 int ob_eni_set(uint32_t idx, const struct ob_eni_cfg *cfg, char *err, size_t err_len)
 {
 	const struct ob_eni_cfg *old = ob_eni_get(idx);
 	struct ob_key key[MAX_KEYS], old_key[MAX_KEYS];
 	uint32_t value[MAX_KEYS];
 	unsigned n, n_old = 0, done;
+	struct ob_eni_cfg before;
 	struct ob_eni *e;
 	uint32_t vni;
 	int rc;
@@ -272,6 +308,11 @@ int ob_eni_set(uint32_t idx, const struct ob_eni_cfg *cfg, char *err, size_t err
 	rc = admit(idx, cfg, err, err_len);
 	if (rc < 0)
 		return rc;
+	if (old != NULL) {
+		if (memcmp(old, cfg, sizeof(*cfg)) == 0)
+			return 0;
+		before = *old;
+	}
 	vni = ob_vnet_get(cfg->vnet)->vni;
 	if (old != NULL)
 		n_old = keys_of(idx, old, ob_vnet_get(old->vnet)->vni, old_key, value);
@@ -286,15 +327,16 @@ int ob_eni_set(uint32_t idx, const struct ob_eni_cfg *cfg, char *err, size_t err
 	}
 	/* First the keys, then the object: a worker that finds a key early sees the old object, or none. */
 	publish(idx, e);
-	vnet_hold(cfg->vnet);
+	ob_vnet_hold(cfg->vnet);
 	if (old != NULL) {
 		del_keys(idx, old, ob_vnet_get(old->vnet)->vni, key, n);
-		vnet_release(old->vnet);
+		ob_vnet_release(old->vnet);
 	}
 	region->record[idx].cfg = *cfg;
 	region->record[idx].used = 1;
 	if (idx >= region->head.n_high)
 		region->head.n_high = idx + 1;
+	report(idx, old != NULL ? &before : NULL, cfg);
 	return 0;
 
 err_keys:
@@ -309,10 +351,14 @@ int ob_eni_del(uint32_t idx, char *err, size_t err_len)
 
 	if (cfg == NULL)
 		return policy_fail(-ENOENT, err, err_len, "no such ENI");
+	if (refs[idx] > 0)
+		return policy_fail(-EBUSY, err, err_len, "NAT still uses the ENI");
 	publish(idx, NULL);
 	del_keys(idx, cfg, ob_vnet_get(cfg->vnet)->vni, NULL, 0);
-	vnet_release(cfg->vnet);
+	ob_vnet_release(cfg->vnet);
 	region->record[idx].used = 0;
+	ob_policy_changed(idx);
+	changed_reach(cfg->vnet);
 	return 0;
 }
 
@@ -375,7 +421,9 @@ int eni_init(struct ob_arena *arena)
 
 void eni_fini(void)
 {
-	for (uint32_t i = 0; i < OB_MAX_ENIS; i++)
+	for (uint32_t i = 0; i < OB_MAX_ENIS; i++) {
 		publish(i, NULL);
+		refs[i] = 0;
+	}
 	region = NULL;
 }

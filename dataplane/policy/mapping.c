@@ -66,6 +66,11 @@ static struct ob_mapping_cfg cfg_of(const struct ob_mapping *m)
 	return c;
 }
 
+static bool is_same(const struct ob_mapping *m, const struct ob_mapping_cfg *cfg)
+{
+	return m->tunnel == cfg->tunnel && m->vni == cfg->vni && memcmp(m->mac, cfg->mac, 6) == 0;
+}
+
 static void put_slot(void *p)
 {
 	uint32_t *idx = p;
@@ -119,6 +124,8 @@ int ob_mapping_set(const struct ob_mapping_cfg *cfg, char *err, size_t err_len)
 	if (rc < 0)
 		return rc;
 	old = ob_map_get(policy_keys, &key);
+	if (old != OB_TABLE_MISS && is_same(&region->record[old], cfg))
+		return 0;
 	idx = slots_take(&slots);
 	if (idx == OB_IDX_NONE)
 		return policy_fail(-ENOSPC, err, err_len, "too many mappings");
@@ -134,11 +141,12 @@ int ob_mapping_set(const struct ob_mapping_cfg *cfg, char *err, size_t err_len)
 	}
 	m->used = 1;
 	ob_tunnel_hold(cfg->tunnel);
-	vnet_hold(cfg->vnet);
+	ob_vnet_hold(cfg->vnet);
 	if (old != OB_TABLE_MISS) {
 		ob_tunnel_release(region->record[old].tunnel);
-		vnet_release(cfg->vnet);
+		ob_vnet_release(cfg->vnet);
 		retire(old);
+		changed_reach(cfg->vnet);
 	} else {
 		n_mappings++;
 	}
@@ -157,9 +165,10 @@ int ob_mapping_del(uint16_t vnet, const struct ob_ip *ca)
 	if (ob_map_get(policy_map, &wkey) == idx)
 		ob_map_del(policy_map, &wkey);
 	ob_tunnel_release(region->record[idx].tunnel);
-	vnet_release(vnet);
+	ob_vnet_release(vnet);
 	retire(idx);
 	n_mappings--;
+	changed_reach(vnet);
 	return 0;
 }
 
@@ -172,6 +181,13 @@ int ob_mapping_get(uint16_t vnet, const struct ob_ip *ca, struct ob_mapping_cfg 
 		return -ENOENT;
 	*out = cfg_of(&region->record[idx]);
 	return 0;
+}
+
+bool mapping_exists(uint16_t vnet, const struct ob_ip *ca)
+{
+	struct ob_key key = control_key(KEY_MAPPING, vnet, 0, ca);
+
+	return ob_map_get(policy_keys, &key) != OB_TABLE_MISS;
 }
 
 bool mapping_uncover(uint16_t vnet, const struct ob_ip *ca)
@@ -232,7 +248,7 @@ int mapping_init(struct ob_arena *arena)
 			if (rc < 0)
 				return rc;
 			ob_tunnel_hold(cfg.tunnel);
-			vnet_hold(cfg.vnet);
+			ob_vnet_hold(cfg.vnet);
 			n_mappings++;
 			continue;
 		}

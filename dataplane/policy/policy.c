@@ -10,6 +10,7 @@
 #define SPARE_KEYS 65536u
 
 struct ob_map *policy_map, *policy_keys;
+static void (*on_change)(uint32_t eni);
 
 int policy_fail(int rc, char *err, size_t len, const char *why)
 {
@@ -38,6 +39,39 @@ struct ob_key control_key(
 
 	memcpy(&k.w[1], ip->b, 16);
 	return k;
+}
+
+void ob_policy_set_on_change(void (*fn)(uint32_t eni))
+{
+	on_change = fn;
+}
+
+void ob_policy_changed(uint32_t eni)
+{
+	if (on_change != NULL)
+		on_change(eni);
+}
+
+static void changed(uint16_t vnet, bool reach)
+{
+	if (on_change == NULL)
+		return;
+	for (uint32_t i = 0; i < eni_n_high(); i++) {
+		const struct ob_eni_cfg *eni = ob_eni_get(i);
+
+		if (eni != NULL && (eni->vnet == vnet || (reach && route_leads(eni->vnet, vnet))))
+			on_change(i);
+	}
+}
+
+void changed_vnet(uint16_t vnet)
+{
+	changed(vnet, false);
+}
+
+void changed_reach(uint16_t vnet)
+{
+	changed(vnet, true);
 }
 
 static void destroy_lpm(void *p)
@@ -97,11 +131,15 @@ int ob_policy_init(struct ob_arena *arena)
 	    OB_MAX_MAPPINGS + OB_MAX_VNETS + OB_MAX_ENIS * (OB_ENI_MAX_ADDRS + 1) + SPARE_KEYS,
 	    &policy_map);
 	if (rc == 0)
-		rc = ob_map_create(OB_MAX_MAPPINGS + OB_MAX_ROUTES + SPARE_KEYS, &policy_keys);
+		rc =
+		    ob_map_create(OB_MAX_MAPPINGS + 2 * OB_MAX_ROUTES + OB_MAX_TARGETS + SPARE_KEYS,
+			&policy_keys);
 	if (rc == 0)
 		rc = vnet_init(arena);
 	if (rc == 0)
 		rc = eni_init(arena);
+	if (rc == 0)
+		rc = target_init(arena);
 	if (rc == 0)
 		rc = route_init(arena);
 	if (rc == 0)
@@ -115,6 +153,7 @@ void ob_policy_fini(void)
 {
 	mapping_fini();
 	route_fini();
+	target_fini();
 	eni_fini();
 	vnet_fini();
 	ob_rcu_sync(NULL);

@@ -422,16 +422,17 @@ static void records_survive_and_are_compiled_again(void **state)
 struct area {
 	const char *name;
 	uint64_t head, len;
-	uint32_t max;
+	uint32_t max, layout;
 };
 
 static void damaged_records_are_not_trusted(void **state)
 {
 	static const struct area areas[] = {
-	    {"policy.vnet", 64, OB_MAX_VNETS * 8ull, OB_MAX_VNETS},
-	    {"policy.eni", 64, OB_MAX_ENIS * (4 + sizeof(struct ob_eni_cfg)), OB_MAX_ENIS},
-	    {"policy.route", 64, OB_MAX_ROUTES * 24ull, OB_MAX_ROUTES},
-	    {"policy.mapping", 64, OB_MAX_MAPPINGS * sizeof(struct ob_mapping), OB_MAX_MAPPINGS},
+	    {"policy.vnet", 64, OB_MAX_VNETS * 8ull, OB_MAX_VNETS, 1},
+	    {"policy.eni", 64, OB_MAX_ENIS * (4 + sizeof(struct ob_eni_cfg)), OB_MAX_ENIS, 1},
+	    {"policy.route", 64, OB_MAX_ROUTES * 28ull, OB_MAX_ROUTES, 2},
+	    {"policy.target", 64, OB_MAX_TARGETS * 264ull, OB_MAX_TARGETS, 1},
+	    {"policy.mapping", 64, OB_MAX_MAPPINGS * sizeof(struct ob_mapping), OB_MAX_MAPPINGS, 1},
 	};
 	uint64_t rng = 7;
 	bool fresh;
@@ -439,10 +440,10 @@ static void damaged_records_are_not_trusted(void **state)
 
 	(void)state;
 	ob_policy_fini();
-	for (unsigned a = 0; a < 4; a++) {
+	for (unsigned a = 0; a < RTE_DIM(areas); a++) {
 		uint32_t *head;
 
-		assert_int_equal(ob_arena_region(arena, areas[a].name, 1,
+		assert_int_equal(ob_arena_region(arena, areas[a].name, areas[a].layout,
 				     areas[a].head + areas[a].len, &p, &fresh),
 		    0);
 		assert_false(fresh);

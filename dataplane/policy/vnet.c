@@ -19,7 +19,7 @@ struct region {
 static struct region *region;
 static struct ob_policy_vnet *vnets[OB_MAX_VNETS]; /* RCU */
 static struct ob_lpm *lpm4[OB_MAX_VNETS], *lpm6[OB_MAX_VNETS];
-static uint32_t refs[OB_MAX_VNETS]; /* ENIs, routes and mappings that name it */
+static uint32_t refs[OB_MAX_VNETS]; /* ENIs, routes, mappings and NAT that name it */
 
 const struct ob_policy_vnet *ob_vnet_at(uint32_t idx)
 {
@@ -33,12 +33,15 @@ const struct ob_vnet_cfg *ob_vnet_get(uint32_t idx)
 	return &region->record[idx].cfg;
 }
 
-void vnet_hold(uint16_t idx)
+int ob_vnet_hold(uint32_t idx)
 {
+	if (ob_vnet_get(idx) == NULL)
+		return -ENOENT;
 	refs[idx]++;
+	return 0;
 }
 
-void vnet_release(uint16_t idx)
+void ob_vnet_release(uint32_t idx)
 {
 	assert(refs[idx] > 0);
 	refs[idx]--;
@@ -119,6 +122,7 @@ int ob_vnet_set(uint32_t idx, const struct ob_vnet_cfg *cfg, char *err, size_t e
 	region->record[idx].used = 1;
 	if (idx >= region->head.n_high)
 		region->head.n_high = idx + 1;
+	changed_reach((uint16_t)idx);
 	return 0;
 
 err_key:
@@ -140,7 +144,7 @@ int ob_vnet_del(uint32_t idx, char *err, size_t err_len)
 		return policy_fail(-ENOENT, err, err_len, "no such VNET");
 	if (refs[idx] > 0)
 		return policy_fail(
-		    -EBUSY, err, err_len, "ENIs, routes or mappings still use the VNET");
+		    -EBUSY, err, err_len, "ENIs, routes, mappings or NAT still use the VNET");
 	key = ob_key_vni(cfg->vni);
 	ob_map_del(policy_map, &key);
 	publish(idx, NULL);
