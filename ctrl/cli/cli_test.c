@@ -139,7 +139,7 @@ static void geneve_options_are_parsed_and_shown(void **state)
 
 static void misuse_is_refused(void **state)
 {
-	static const char *const lines[] = {"", "f1", "f1 --type net", "f1 --type disk --socket s",
+	static const char *const lines[] = {"", "f1", "f1 --type disk --socket s",
 	    "f1 --type net --socket s extra", "f1 --type net --socket",
 	    "f1 --type net --socket s --mtu 70000", "f1 --type net --socket s --mtu -1",
 	    "f1 --type net --socket s --mtu 12x", "f1 --type net --socket s --mac 02:00:00:00:00",
@@ -152,6 +152,8 @@ static void misuse_is_refused(void **state)
 		assert_int_equal(parse(&noun_function, V_ADD, lines[i]), -EINVAL);
 	assert_int_equal(
 	    parse(&noun_function, V_ADD, "f1 --type net --socket s --queues 4 --packed off"), 0);
+	assert_int_equal(parse(&noun_function, V_ADD, "f1 --type net"), 0);
+	assert_int_equal(parse(&noun_function, V_ADD, "f1 --type net --port net_null0"), 0);
 	assert_int_equal(parse(&noun_function, V_SET, "f1 --queues 4"), -EINVAL);
 	assert_int_equal(parse(&noun_function, V_SET, "f1 --link down"), 0);
 	assert_int_equal(parse(&noun_function, V_DEL, "f1"), 0);

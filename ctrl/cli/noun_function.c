@@ -5,7 +5,8 @@
 
 static const struct choice types[] = {{"net", 1}, {NULL, 0}};
 static const struct choice transports[] = {{"vfio-user", OB_BUS_VFIO_USER},
-    {"vhost-user", OB_BUS_VHOST_USER}, {"vhost-user-client", OB_BUS_VHOST_USER_CLIENT}, {NULL, 0}};
+    {"vhost-user", OB_BUS_VHOST_USER}, {"vhost-user-client", OB_BUS_VHOST_USER_CLIENT},
+    {"port", OB_BUS_PORT}, {NULL, 0}};
 static const struct choice on_off[] = {{"on", 1}, {"off", 2}, {NULL, 0}};
 static const struct choice up_down[] = {{"up", 1}, {"down", 2}, {NULL, 0}};
 static const struct choice states[] = {{"waiting", OB_BUS_FN_WAITING},
@@ -83,10 +84,17 @@ static const struct field fields[] = {
     {.name = "socket",
 	.head = "SOCKET",
 	.kind = K_STR,
-	.flags = F_ADD | F_REQUIRED,
+	.flags = F_ADD,
 	FIELD(R, socket),
 	.arg = "PATH",
-	.help = "Unix socket that the virtual machine connects to"},
+	.help = "Unix socket that the virtual machine connects to; default NAME.sock in the card's "
+		"run folder"},
+    {.name = "port",
+	.kind = K_STR,
+	.flags = F_ADD,
+	FIELD(R, port),
+	.arg = "DEVARGS",
+	.help = "in place of a socket: the DPDK port that the guest is behind"},
     {.name = "queue_size",
 	.kind = K_UINT,
 	.flags = F_ADD,
@@ -120,7 +128,7 @@ static int complete(void *record)
 	struct R *f = record;
 
 	if (f->transport == 0)
-		f->transport = OB_BUS_VFIO_USER;
+		f->transport = f->port[0] != '\0' ? OB_BUS_PORT : OB_BUS_VFIO_USER;
 	return 0;
 }
 
@@ -132,13 +140,18 @@ const struct noun noun_function = {
     .verbs = V_ADD | V_SET | V_DEL | V_LIST | V_SHOW,
     .vertical = true,
     .help = "devices that hosts and virtual machines see",
-    .about = "A function is one standard device: today virtio-net. A virtual machine attaches to "
-	     "its socket, by vfio-user (QEMU 10.1\n"
-	     "and later, a whole PCI device) or by vhost-user. It carries packets once an ENI is "
-	     "bound to it.",
+    .about =
+	"A function is one standard device: today virtio-net. A virtual machine attaches to "
+	"its socket, by vfio-user (QEMU 10.1\n"
+	"and later, a whole PCI device) or by vhost-user. With --port the card emulates nothing: "
+	"the guest is reached by a DPDK port,\n"
+	"such as a virtual function of a NIC (--port 0000:03:00.2; ob-card was started with "
+	"--dpdk-arg --allow=0000:03:00.2) or\n"
+	"a traffic generator. A function carries packets once an ENI is bound to it.",
     .examples =
 	"  obctl function add f1 --type net --socket /run/outboard/f1.sock --queues 4\n"
 	"  obctl function add f2 --type net --transport vhost-user --socket /run/outboard/f2.sock\n"
+	"  obctl function add f3 --type net --port net_memif0,socket=/run/vnf.sock\n"
 	"  obctl function set f1 --link down\n"
 	"  obctl function show f1\n",
     .fields = fields,

@@ -16,6 +16,7 @@
 #define OB_BUS_MAX_MSG 65536
 #define OB_BUS_NAME    32 /* bytes of a name: [A-Za-z0-9._-], then NULs to the end */
 #define OB_BUS_PATH    108
+#define OB_BUS_DEVARGS 128
 
 enum ob_bus_verb {
 	/* ADD, DEL, SET: body: records, done in order up to the first that fails; the reply's 'count' tells how many were done. */
@@ -86,6 +87,7 @@ enum ob_bus_transport {
 	OB_BUS_VFIO_USER = 1,
 	OB_BUS_VHOST_USER = 2,	      /* the card listens */
 	OB_BUS_VHOST_USER_CLIENT = 3, /* the card connects and reconnects */
+	OB_BUS_PORT = 4,	      /* a DPDK port in place of a device that the card emulates */
 };
 
 enum ob_bus_fn_state {
@@ -120,8 +122,10 @@ struct ob_bus_function {
 	uint64_t faults; /* accesses outside mapped memory, rings broken, protocol errors */
 	uint32_t peer_pid;
 	uint32_t n_connections;
+	char port
+	    [OB_BUS_DEVARGS]; /* of OB_BUS_PORT: DPDK device arguments, or the name of a device that is there */
 };
-static_assert(sizeof(struct ob_bus_function) == 240, "wire layout");
+static_assert(sizeof(struct ob_bus_function) == 368, "wire layout");
 
 struct ob_bus_vnet {
 	char name[OB_BUS_NAME]; /* key */

@@ -104,8 +104,7 @@ struct vif_port {
 	bool multi_seg, shared_txq;
 	rte_spinlock_t lock[OB_VIF_MAX_PAIRS]; /* by transmit queue */
 	struct vif_port_rx rx[OB_VIF_MAX_PAIRS];
-	struct vif_port_tx
-	    tx[OB_MAX_WORKERS]; /* by worker */
+	struct vif_port_tx tx[OB_MAX_WORKERS]; /* by worker */
 };
 
 /* One worker's scratch. The dirty lists hold what has something in its buffer. */

@@ -32,8 +32,8 @@ def packet(verb, noun, *records):
     return struct.pack("<H", len(msg)) + msg
 
 
-def function(n, transport=1, socket="", pairs=0, link=0):
-    return struct.pack("<32s108sBB6sHHHBBI", name(n), socket.encode(), 1, transport, bytes(6), pairs, 0, 0, 0, link, 0).ljust(240, b"\0")
+def function(n, transport=1, socket="", pairs=0, link=0, port=""):
+    return struct.pack("<32s108sBB6sHHHBBI", name(n), socket.encode(), 1, transport, bytes(6), pairs, 0, 0, 0, link, 0).ljust(240, b"\0") + port.encode().ljust(128, b"\0")
 
 
 def vnet(n, vni):
@@ -65,7 +65,7 @@ def tunnel(n, encap, remote, opts=()):
     return head + bytes(32) + o + o
 
 
-basics = packet(ADD, FUNCTION, function("f1"), function("f2", 2, "/run/x", 4)) + packet(ADD, VNET, vnet("red", 1), vnet("blue", 2)) + \
+basics = packet(ADD, FUNCTION, function("f1"), function("f2", 2, "/run/x", 4), function("f3", 4, port="net_null0")) + packet(ADD, VNET, vnet("red", 1), vnet("blue", 2)) + \
     packet(ADD, TUNNEL, tunnel("t1", 1, ip(4, 32, 192, 0, 2, 2)), tunnel("t2", 2, ip(6, 128, *IP6, 2), [opt(0xff01, 1, b"\0\0\0\x2a")]))
 objects = basics + packet(ADD, ENI, eni("e1", "f1", "red")) + packet(ADD, MAPPING, mapping("red", ip(4, 32, 10, 0, 0, 9), "t1")) + \
     packet(ADD, ROUTE, route("red", ip(4, 8, 10)), route("red", ip(6, 0), 2), route("blue", ip(4, 0), 1, "red"))

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#define FN_LAYOUT  1
+#define FN_LAYOUT  2
 #define ENI_LAYOUT 1
 /* Outer IPv6, UDP, Geneve or VXLAN, inner Ethernet. */
 #define OVERHEAD (40 + 8 + 8 + 14)

@@ -22,7 +22,7 @@ struct ob_card {
 	struct ob_bus_function *fn_conf;
 	/* Function of each ENI by index, in the arena. */
 	uint32_t *eni_fn;
-	struct ob_vnet *fn[OB_MAX_VIFS];
+	struct ob_fn *fn[OB_MAX_VIFS];
 	uint16_t fn_vif[OB_MAX_VIFS]; /* valid where fn[] is */
 };
 

@@ -16,7 +16,7 @@
 #include <rte_log.h>
 #include <rte_pci.h>
 
-#define MAX_ARGS 32
+#define MAX_ARGS (16 + OPTIONS_DPDK_ARGS)
 #define ARG_LEN	 1024
 
 struct args {
@@ -93,9 +93,15 @@ static void put_lcores(struct args *a)
 		put(a, "--lcores=0@(%s)", list);
 }
 
-/* A PCI uplink is the only device that the EAL may touch. */
-static void put_devices(struct args *a, const char *uplink)
+static bool allows_pci(const char *arg)
 {
+	return strncmp(arg, "-a", 2) == 0 || strncmp(arg, "--allow", 7) == 0;
+}
+
+/* A PCI uplink, and what the operator named, are the only devices that the EAL may touch. */
+static void put_devices(struct args *a, const struct options *o)
+{
+	const char *uplink = o->uplink;
 	struct rte_pci_addr addr;
 	char name[64];
 	bool pci;
@@ -103,9 +109,13 @@ static void put_devices(struct args *a, const char *uplink)
 	snprintf(name, sizeof(name), "%s", uplink ? uplink : "");
 	name[strcspn(name, ",")] = '\0';
 	pci = rte_pci_addr_parse(name, &addr) == 0;
-	if (pci) {
+	if (pci)
 		put(a, "--allow=%s", uplink);
-	} else {
+	for (unsigned i = 0; i < o->n_dpdk_args; i++) {
+		pci |= allows_pci(o->dpdk_arg[i]);
+		put(a, "%s", o->dpdk_arg[i]);
+	}
+	if (!pci) {
 		put(a, "--no-pci");
 		put(a, "--iova-mode=va");
 	}
@@ -138,7 +148,7 @@ int eal_start(const struct options *o, char *err, size_t err_len)
 	rte_openlog_stream(stderr);
 	put(a, "ob-card");
 	put_lcores(a);
-	put_devices(a, o->uplink);
+	put_devices(a, o);
 	put(a, "--no-telemetry");
 	put(a, "--file-prefix=outboard-%d", getpid());
 	if (huge) {

@@ -2,24 +2,26 @@
 #include "fake_models.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct fake_models fake_models;
 
-/* What a struct ob_vnet pointer of ours points to. */
-struct fake_fn {
+struct ob_fn {
 	struct ob_vnet_conf conf;
 	uint16_t vif;
 };
 
 static bool taken[OB_MAX_VIFS];
 
-static int create(const struct ob_vnet_conf *conf, uint8_t transport, struct ob_vnet **out)
+static int create(const struct ob_vnet_conf *conf, uint8_t transport, struct ob_fn **out, char *err,
+    size_t err_len)
 {
-	struct fake_fn *vn;
+	struct ob_fn *vn;
 
 	(void)transport;
+	snprintf(err, err_len, "%s", fake_models.err ? fake_models.err : "");
 	if (fake_models.create_rc != 0)
 		return fake_models.create_rc;
 	vn = calloc(1, sizeof(*vn));
@@ -31,29 +33,25 @@ static int create(const struct ob_vnet_conf *conf, uint8_t transport, struct ob_
 	vn->conf = *conf;
 	fake_models.last = *conf;
 	fake_models.n_alive++;
-	*out = (struct ob_vnet *)vn;
+	*out = vn;
 	return 0;
 }
 
-static void destroy(struct ob_vnet *fn)
+static void destroy(struct ob_fn *vn)
 {
-	struct fake_fn *vn = (struct fake_fn *)fn;
-
 	taken[vn->vif] = false;
 	fake_models.n_alive--;
 	free(vn);
 }
 
-static void set_link(struct ob_vnet *vn, bool up)
+static void set_link(struct ob_fn *vn, bool up)
 {
 	(void)vn;
 	fake_models.link_down = !up;
 }
 
-static void get_status(const struct ob_vnet *fn, struct ob_vnet_status *out)
+static void get_status(const struct ob_fn *vn, struct ob_vnet_status *out)
 {
-	const struct fake_fn *vn = (const struct fake_fn *)fn;
-
 	memset(out, 0, sizeof(*out));
 	out->vif_idx = vn->vif;
 	out->connected = fake_models.connected;

@@ -5,7 +5,8 @@
 #include "ob_card.h"
 
 struct fake_models {
-	int create_rc; /* what the next create returns */
+	int create_rc;	 /* what the next create returns */
+	const char *err; /* and says; NULL: nothing */
 	unsigned n_alive;
 	bool link_down; /* as last set */
 	uint8_t driver_status;

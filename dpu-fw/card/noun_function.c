@@ -46,6 +46,26 @@ static int check_queues(const struct ob_bus_function *r, struct text *t)
 	return 0;
 }
 
+static int check_port(const struct ob_bus_function *r, struct text *t)
+{
+	size_t n = strnlen(r->port, sizeof(r->port));
+
+	if (n == sizeof(r->port))
+		return fail(t, -EINVAL, "port is longer than %zu characters", sizeof(r->port) - 1);
+	for (size_t i = 0; i < n; i++) {
+		if (r->port[i] <= 0x20 || r->port[i] >= 0x7f)
+			return fail(
+			    t, -EINVAL, "port has a character that is not printable, or a space");
+	}
+	if (r->transport != OB_BUS_PORT)
+		return n == 0
+			   ? 0
+			   : fail(t, -EINVAL, "only a function with transport port (4) has a port");
+	if (r->socket[0] != '\0')
+		return fail(t, -EINVAL, "a function with a port has no socket");
+	return 0;
+}
+
 static int check(const struct ob_bus_function *r, struct text *t)
 {
 	int rc = check_key(t, "name", r->name);
@@ -59,10 +79,13 @@ static int check(const struct ob_bus_function *r, struct text *t)
 	if (r->type != TYPE_NET)
 		return fail(t, -ENOTSUP, "function type %u; the card makes net functions (1) only",
 		    r->type);
-	if (r->transport < OB_BUS_VFIO_USER || r->transport > OB_BUS_VHOST_USER_CLIENT)
+	if (r->transport < OB_BUS_VFIO_USER || r->transport > OB_BUS_PORT)
 		return fail(t, -EINVAL,
-		    "transport %u is none of 1 (vfio-user), 2 (vhost-user), 3 (vhost-user-client)",
+		    "transport %u is none of 1 (vfio-user), 2 (vhost-user), 3 (vhost-user-client), "
+		    "4 (port)",
 		    r->transport);
+	if ((rc = check_port(r, t)) < 0)
+		return rc;
 	if (!mac_is_zero(r->mac) && (rc = check_mac(t, "mac", r->mac)) < 0)
 		return rc;
 	if (r->mtu != 0 && (r->mtu < MIN_MTU || r->mtu > MAX_MTU))
@@ -82,8 +105,11 @@ static int complete(const struct ob_card *c, const struct ob_bus_function *r,
 
 	memset(out, 0, sizeof(*out));
 	strcpy(out->name, r->name);
+	if (r->transport == OB_BUS_PORT && r->port[0] == '\0')
+		return fail(t, -EINVAL, "port is missing: which DPDK device?");
+	strcpy(out->port, r->port);
 	n = snprintf(out->socket, sizeof(out->socket), "%s", r->socket);
-	if (n == 0)
+	if (n == 0 && r->transport != OB_BUS_PORT)
 		n = snprintf(out->socket, sizeof(out->socket), "%s/%s.sock", c->run_dir, r->name);
 	if (n >= (int)sizeof(out->socket))
 		return fail(t, -ENAMETOOLONG,
@@ -112,7 +138,7 @@ static int start(struct ob_card *c, uint32_t idx, struct text *t)
 	const struct ob_bus_function *r = &c->fn_conf[idx];
 	struct ob_vnet_conf conf = {
 	    .name = r->name,
-	    .path = r->socket,
+	    .path = r->transport == OB_BUS_PORT ? r->port : r->socket,
 	    .base = c->conf.base,
 	    .arena = c->conf.arena,
 	    .mtu = r->mtu,
@@ -124,10 +150,13 @@ static int start(struct ob_card *c, uint32_t idx, struct text *t)
 	    .link_down = r->link == 2,
 	};
 	struct ob_vnet_status st;
+	char err[sizeof(t->s)];
 	int rc;
 
 	memcpy(conf.mac, r->mac, sizeof(conf.mac));
-	rc = c->conf.models->create(&conf, r->transport, &c->fn[idx]);
+	rc = c->conf.models->create(&conf, r->transport, &c->fn[idx], err, sizeof(err));
+	if (rc < 0 && err[0] != '\0')
+		return fail(t, rc, "%s", err);
 	switch (-rc) {
 	case 0:
 		c->conf.models->get_status(c->fn[idx], &st);
@@ -158,7 +187,7 @@ static int add(struct ob_card *c, const void *rec, struct text *t)
 	if (rc < 0 || (rc = complete(c, r, &conf, t)) < 0)
 		return rc;
 	for (uint32_t i = 0; (i = names_next(&c->functions, i)) != NAMES_NONE; i++) {
-		if (strcmp(c->fn_conf[i].socket, conf.socket) == 0 &&
+		if (conf.socket[0] != '\0' && strcmp(c->fn_conf[i].socket, conf.socket) == 0 &&
 		    strcmp(c->fn_conf[i].name, conf.name) != 0)
 			return fail(t, -EADDRINUSE, "socket %s is function %s's already",
 			    conf.socket, c->fn_conf[i].name);
@@ -173,8 +202,12 @@ static int add(struct ob_card *c, const void *rec, struct text *t)
 		names_del(&c->functions, idx);
 		return rc;
 	}
-	rte_log(
-	    RTE_LOG_NOTICE, card_log, "card: function %s listens on %s\n", conf.name, conf.socket);
+	if (conf.transport == OB_BUS_PORT)
+		rte_log(RTE_LOG_NOTICE, card_log, "card: function %s is behind port %s\n",
+		    conf.name, conf.port);
+	else
+		rte_log(RTE_LOG_NOTICE, card_log, "card: function %s listens on %s\n", conf.name,
+		    conf.socket);
 	return 0;
 }
 
@@ -212,6 +245,7 @@ static int set(struct ob_card *c, const void *rec, struct text *t)
 	now = &c->fn_conf[idx];
 	if (r->transport != now->transport ||
 	    (r->socket[0] && strcmp(r->socket, now->socket) != 0) ||
+	    (r->port[0] && strcmp(r->port, now->port) != 0) ||
 	    (!mac_is_zero(r->mac) && memcmp(r->mac, now->mac, 6) != 0) ||
 	    (r->n_pairs && r->n_pairs != now->n_pairs) ||
 	    (r->queue_size && r->queue_size != now->queue_size) || (r->mtu && r->mtu != now->mtu) ||

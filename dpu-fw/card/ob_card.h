@@ -18,17 +18,20 @@ struct event_base;
 struct ob_arena;
 struct ob_card;
 struct ob_bus;
+struct ob_fn; /* a function, whatever carries it to its host */
 
 /* How the card makes functions: the device models, or something simpler in tests. All calls on the main thread. */
 struct ob_card_models {
-	/* 'transport' is enum ob_bus_transport. Returns as ob_vnet_create. */
-	int (*create)(const struct ob_vnet_conf *conf, uint8_t transport, struct ob_vnet **out);
-	void (*destroy)(struct ob_vnet *fn);
-	void (*set_link)(struct ob_vnet *fn, bool up);
-	void (*get_status)(const struct ob_vnet *fn, struct ob_vnet_status *out);
+	/* 'transport' is enum ob_bus_transport; of a port, conf->path is its device arguments. 'err' may get a text that says more than
+	 * the code, else it is empty. Returns as ob_vnet_create or ob_port_guest_create. */
+	int (*create)(const struct ob_vnet_conf *conf, uint8_t transport, struct ob_fn **out,
+	    char *err, size_t err_len);
+	void (*destroy)(struct ob_fn *fn);
+	void (*set_link)(struct ob_fn *fn, bool up);
+	void (*get_status)(const struct ob_fn *fn, struct ob_vnet_status *out);
 	int (*queue_counters)(uint16_t vif_idx, unsigned q, struct ob_vif_queue_counters *out);
 };
-extern const struct ob_card_models ob_card_models; /* vfio-user and vhost-user */
+extern const struct ob_card_models ob_card_models; /* vfio-user, vhost-user, ports */
 
 struct ob_card_conf {
 	struct event_base *base;

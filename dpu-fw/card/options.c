@@ -43,6 +43,12 @@ static const char help[] =
     "  --mem MB              packet memory (default: by the number of workers)\n"
     "  --arena-max MB        most memory for state that survives a restart (default: 4096; used as "
     "needed)\n"
+    "  --dpdk-arg ARG        one more argument for DPDK's EAL; may be given again: a driver that "
+    "is "
+    "not\n"
+    "                        installed (-dlibrte_net_x.so), a device (--vdev=..., --allow=...) "
+    "that is\n"
+    "                        then named as uplink or as a function's port\n"
     "\n"
     "Other\n"
     "  --log-level LEVEL     error, warning, notice, info (default) or debug\n"
@@ -71,6 +77,7 @@ enum {
 	OPT_MEM,
 	OPT_ARENA,
 	OPT_LOG,
+	OPT_DPDK,
 	OPT_VERSION,
 };
 
@@ -89,6 +96,7 @@ static const struct option longs[] = {
     {"mem", required_argument, NULL, OPT_MEM},
     {"arena-max", required_argument, NULL, OPT_ARENA},
     {"log-level", required_argument, NULL, OPT_LOG},
+    {"dpdk-arg", required_argument, NULL, OPT_DPDK},
     {"version", no_argument, NULL, OPT_VERSION},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
@@ -242,6 +250,10 @@ static int set_one(int opt, const char *value, struct options *o)
 		return 0;
 	case OPT_LOG:
 		return set_log_level(value, o);
+	case OPT_DPDK:
+		if (o->n_dpdk_args == OPTIONS_DPDK_ARGS)
+			return mistake("dpdk-arg", value, "too many of them");
+		return set_text(&o->dpdk_arg[o->n_dpdk_args++], "dpdk-arg", value);
 	default:
 		return set_number(opt, value, o);
 	}

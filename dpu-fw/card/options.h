@@ -7,6 +7,8 @@
 
 #include "ob_worker.h"
 
+#define OPTIONS_DPDK_ARGS 16
+
 struct options {
 	const char *bus, *run_dir, *uplink, *netns, *kernel_if, *serial, *log_level;
 	unsigned n_workers;
@@ -16,6 +18,8 @@ struct options {
 	uint16_t mtu;	    /* 0: the port's */
 	unsigned mem_mb;    /* 0: what the workers need */
 	uint64_t arena_max; /* bytes */
+	const char *dpdk_arg[OPTIONS_DPDK_ARGS];
+	unsigned n_dpdk_args;
 };
 
 /* Returns 0 go on; 1 all was said (--help, --version): exit 0; -EINVAL a mistake, told on stderr: exit 2. Strings point into argv. */

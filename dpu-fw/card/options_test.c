@@ -57,6 +57,19 @@ static void options_are_taken(void **state)
 	assert_string_equal(o.log_level, "debug");
 }
 
+static void dpdk_arguments_are_kept_in_order(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("--dpdk-arg -dx.so --dpdk-arg --vdev=net_null0"), 0);
+	assert_int_equal(o.n_dpdk_args, 2);
+	assert_string_equal(o.dpdk_arg[0], "-dx.so");
+	assert_string_equal(o.dpdk_arg[1], "--vdev=net_null0");
+	assert_int_equal(parse("--dpdk-arg a --dpdk-arg a --dpdk-arg a --dpdk-arg a --dpdk-arg a "
+			       "--dpdk-arg a --dpdk-arg a --dpdk-arg a --dpdk-arg a --dpdk-arg a "
+			       "--dpdk-arg a --dpdk-arg a --dpdk-arg a --dpdk-arg a --dpdk-arg a"),
+	    0);
+}
+
 static void cpus_give_the_number_of_workers(void **state)
 {
 	(void)state;
@@ -100,6 +113,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(defaults_need_no_option),
 	    cmocka_unit_test(options_are_taken),
+	    cmocka_unit_test(dpdk_arguments_are_kept_in_order),
 	    cmocka_unit_test(cpus_give_the_number_of_workers),
 	    cmocka_unit_test(mistakes_are_refused),
 	    cmocka_unit_test(help_and_version_end_it),

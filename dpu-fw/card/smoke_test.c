@@ -152,6 +152,9 @@ static void add_function(int fd, const char *name, uint8_t transport)
 {
 	struct ob_bus_function f = {.type = 1, .transport = transport};
 
+	if (transport == OB_BUS_PORT)
+		strcpy(f.port, "net_null7,size=64");
+
 	snprintf(f.name, sizeof(f.name), "%s", name);
 	assert_int_equal(request(fd, OB_BUS_ADD, OB_BUS_FUNCTION, &f, sizeof(f), NULL, 0), 1);
 }
@@ -176,12 +179,13 @@ static void card_serves_functions_and_stops_cleanly(void **state)
 	add_function(fd, "f1", OB_BUS_VFIO_USER);
 	add_function(fd, "f2", OB_BUS_VHOST_USER);
 	add_function(fd, "f3", OB_BUS_VHOST_USER_CLIENT);
+	add_function(fd, "f4", OB_BUS_PORT);
 	snprintf(path, sizeof(path), "%s/f1.sock", r.dir);
 	assert_int_equal(stat(path, &st), 0);
 	assert_true(S_ISSOCK(st.st_mode));
-	assert_int_equal(request(fd, OB_BUS_LIST, OB_BUS_FUNCTION, NULL, 0, &f, sizeof(f)), 3);
+	assert_int_equal(request(fd, OB_BUS_LIST, OB_BUS_FUNCTION, NULL, 0, &f, sizeof(f)), 4);
 	assert_int_equal(f.state, OB_BUS_FN_WAITING);
-	assert_int_equal(request(fd, OB_BUS_LIST, OB_BUS_QUEUE, NULL, 0, NULL, 0), 6);
+	assert_int_equal(request(fd, OB_BUS_LIST, OB_BUS_QUEUE, NULL, 0, NULL, 0), 8);
 	assert_int_equal(request(fd, OB_BUS_LIST, OB_BUS_WORKER, NULL, 0, NULL, 0), 1);
 	assert_int_equal(request(fd, OB_BUS_DEL, OB_BUS_FUNCTION, &f, sizeof(f), NULL, 0), 1);
 	assert_int_equal(stat(path, &st), -1);

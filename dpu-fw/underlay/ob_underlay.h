@@ -64,7 +64,7 @@ struct ob_underlay_way {
 /* Probes and starts the port, makes the TAP, reads the kernel's state, attaches the port to the workers (ob_uplink_attach). The
  * workers run already. 'err' gets a text that says what to do. Context: main, once.
  * Returns 0; -EINVAL devargs or MTU; -ENODEV no such port; -EPERM not allowed; -ENOENT no such namespace, or no /dev/net/tun;
- * -EBUSY the TAP's name is taken; -ENOTSUP no driver for it; -ENOMEM; -errno. */
+ * -EBUSY the TAP's name is taken, or somebody has the port; -ENOTSUP no driver for it; -ENOMEM; -errno. */
 int ob_underlay_create(
     const struct ob_underlay_conf *conf, struct ob_underlay **out, char *err, size_t err_len);
 

@@ -18,8 +18,8 @@
 #include "follow.h"
 #include "netns.h"
 #include "nl_sock.h"
+#include "ob_port.h"
 #include "pmtu.h"
-#include "port.h"
 #include "pump.h"
 #include "tap.h"
 
@@ -39,7 +39,7 @@ struct local {
 
 struct ob_underlay {
 	struct ob_underlay_conf conf;
-	struct port port;
+	struct ob_port port;
 	struct tap tap;
 	struct pump *pump;
 	struct nl_sock *nl;
@@ -316,7 +316,7 @@ static void on_netlink(evutil_socket_t fd, short what, void *arg)
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct ob_underlay *u = arg;
-	bool up = port_link_up(&u->port, &u->speed_mbps);
+	bool up = ob_port_link_up(&u->port, &u->speed_mbps);
 
 	(void)fd;
 	(void)what;
@@ -384,7 +384,7 @@ static int start_events(struct ob_underlay *u)
 	u->tick = evtimer_new(u->conf.base, on_tick, u);
 	if (u->nl_event == NULL || u->tick == NULL || event_add(u->nl_event, NULL) < 0)
 		return -ENOMEM;
-	u->link_up = port_link_up(&u->port, &u->speed_mbps);
+	u->link_up = ob_port_link_up(&u->port, &u->speed_mbps);
 	tap_set_carrier(&u->tap, u->link_up);
 	tick_in(u, false);
 	return 0;
@@ -405,7 +405,9 @@ int ob_underlay_create(
 		u->conf.kernel_if = "ob-up0";
 	u->tap.fd = -1;
 	u->port.id = RTE_MAX_ETHPORTS;
-	rc = port_open(&u->port, conf->devargs, conf->mtu, err, err_len);
+	rc = ob_port_open(&u->port,
+	    &(struct ob_port_conf){.who = "uplink", .devargs = conf->devargs, .mtu = conf->mtu},
+	    err, err_len);
 	if (rc == 0)
 		rc = open_kernel_side(u, err, err_len);
 	if (rc == 0) {
@@ -443,7 +445,7 @@ void ob_underlay_destroy(struct ob_underlay *u)
 		event_free(u->nl_event);
 	if (u->tick != NULL)
 		event_free(u->tick);
-	port_close(&u->port);
+	ob_port_close(&u->port);
 	pump_destroy(u->pump);
 	tap_close(&u->tap);
 	follow_destroy(u->follow);
