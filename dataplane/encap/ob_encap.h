@@ -95,8 +95,6 @@ int ob_encap_set_local(const struct ob_ip *addr, unsigned n, const uint8_t mac[6
 
 /* ---- worker side ---------------------------------------------------------------------------------------------------------- */
 
-#define OB_PASS OB_N_DROPS /* "not dropped", where an enum ob_drop is returned */
-
 /* Puts the outer headers of meta->tunnel and meta->vni in front of an inner frame and counts it. The inner checksums are
  * complete, meta->l2_len, flags and hash describe the inner packet. Context: worker.
  * Returns OB_PASS; NO_NEXTHOP, NO_MBUF (no headroom), TOO_BIG (more than an IP packet holds): the packet is as it was. */

@@ -110,6 +110,8 @@ enum ob_drop {
 	    OB_N_DROPS
 };
 
+#define OB_PASS OB_N_DROPS /* "not dropped", where an enum ob_drop is returned */
+
 /* Name and help of a reason for people and programs; NULL past the end. Context: any. */
 const char *ob_drop_name(unsigned reason);
 const char *ob_drop_help(unsigned reason);
