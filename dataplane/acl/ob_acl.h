@@ -52,7 +52,7 @@ struct ob_acl_range {
  *   protos            set of IP protocol numbers, bit p % 64 of word p / 64; all zero: any.
  *   src, src_tags     one list: the prefixes named here and those of the tags (a tag matches when any of its prefixes does).
  *   sports, dports    only packets of protocols that have ports (TCP, UDP, UDP-Lite, SCTP, DCCP) match a port list; a list that
- *                     covers all ports counts as empty.
+ *                     holds the range 0 to 65535 counts as empty.
  *   icmp              only packets of the family's ICMP match; the rule has no port lists and names no other protocol.
  */
 struct ob_acl_rule {
@@ -99,7 +99,7 @@ int ob_acl_init(struct ob_arena *arena);
 void ob_acl_fini(void);
 
 /* Called for every ENI whose verdicts may have changed, after the change is visible to workers. Whoever remembers verdicts by
- * a generation reads the generation before it calls ob_acl_eval. NULL: nobody. Context: control, before traffic. */
+ * a generation loads it (acquire) before it calls ob_acl_eval. NULL: nobody. Context: control, before traffic. */
 void ob_acl_set_on_change(void (*fn)(uint16_t eni));
 
 /* Adds or replaces a group. The configuration is copied. 'err' (may be NULL) receives which rule is wrong and why.
