@@ -175,6 +175,22 @@ need_sysroot() {
 		die "could not make the arm64 sysroot (see above)" "check that apt reaches its archives: apt-get update"
 }
 
+# DPDK's headers for drivers: the benches' traffic generator is one. Returns 1, with a warning, when they cannot be had; what has failed is
+# tried again after an hour.
+need_driver_headers() {
+	local failed=$OUTBOARD_CACHE/.driver-headers.failed
+	"$OB_TOP/tools/dpdk-driver-headers.sh" --where >/dev/null && return 0
+	[ -z "$(find "$failed" -mmin -60 2>/dev/null)" ] || return 1
+	say setup "DPDK's driver headers: fetching them into $OUTBOARD_CACHE/dpdk-driver-headers"
+	if run_logged driver-headers "$OB_TOP/tools/dpdk-driver-headers.sh"; then
+		rm -f "$failed"
+		return 0
+	fi
+	touch "$failed"
+	warn "DPDK's driver headers cannot be fetched (see above): the traffic generator of the benches is not built"
+	return 1
+}
+
 # Hugepages make the cards faster and are never needed. They are taken only where they are not missed, and given back by
 # hugepages_release.
 HUGE_WANT=512        # 2 MB each
@@ -255,6 +271,10 @@ compile() {
 build_plain() {
 	need_packages build
 	need_cache
+	if need_driver_headers && [ -f "$OB_TOP/build/build.ninja" ] && ! grep -q librte_net_obgen.so "$OB_TOP/build/build.ninja"; then
+		# The directory was made without them.
+		run_logged meson-build meson setup --reconfigure "$OB_TOP/build" "$OB_TOP" || die "meson could not configure build/ (see above)"
+	fi
 	configure build gcc
 	compile build
 }

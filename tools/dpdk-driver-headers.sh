@@ -3,8 +3,9 @@
 # Unattended: the headers that a DPDK driver needs and Debian's libdpdk-dev leaves out, from the source package of the installed
 # version, into a private directory. Of the host only apt-get and tar are used, and apt gets a private state; apt checks the
 # archive's signature and the package's checksums.
-# usage: dpdk-driver-headers.sh DIR            makes DIR/VERSION/include
-#        dpdk-driver-headers.sh --where DIR    prints that directory; exit status 1 when it is not there
+# usage: dpdk-driver-headers.sh            makes dpdk-driver-headers/VERSION/include in the cache
+#        dpdk-driver-headers.sh --where    prints that directory; exit status 1 when it is not there
+# env: OUTBOARD_CACHE
 set -euo pipefail
 
 HEADERS='lib/ethdev/ethdev_driver.h lib/ethdev/ethdev_vdev.h lib/eal/include/dev_driver.h drivers/bus/vdev/bus_vdev_driver.h'
@@ -16,12 +17,15 @@ fail() {
 	exit 1
 }
 
-where=''
-[ "${1:-}" != --where ] || {
-	where=1
-	shift
-}
-top=${1:?usage: dpdk-driver-headers.sh [--where] DIR}
+case $#,${1:-} in
+0,) where='' ;;
+1,--where) where=1 ;;
+*) fail 'usage: dpdk-driver-headers.sh [--where]' ;;
+esac
+OB_TOP=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
+# shellcheck source=tools/common.sh
+. "$OB_TOP/tools/common.sh"
+top=$OUTBOARD_CACHE/dpdk-driver-headers
 version=$(dpkg-query -W -f '${source:Version}' libdpdk-dev 2>/dev/null) || fail 'libdpdk-dev is not installed'
 dir=$top/$version
 
