@@ -51,14 +51,13 @@ struct ob_nat_fip_cfg {
 };
 
 struct ob_nat_counters {
-	uint64_t sessions;     /* given a port since the start */
+	uint64_t asked;	       /* connections that asked for a port */
 	uint64_t tries;	       /* ports that were tried for them */
 	uint64_t blocks_taken; /* and given back: */
 	uint64_t blocks_put;
-	uint64_t full; /* refused: no free block in the pool */
-	uint64_t
-	    limit; /* refused: the ENI has its max_blocks, and they are used up toward that destination */
-	uint64_t untranslatable; /* refused: neither TCP, UDP nor ICMP echo */
+	/* Refused: the pool has no free block; the ENI holds its max_blocks, and found no port toward the destination in those that it looked
+	 * into; neither TCP, UDP nor ICMP echo. */
+	uint64_t full, limit, untranslatable;
 	uint64_t reserved;
 };
 
