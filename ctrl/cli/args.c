@@ -114,9 +114,37 @@ static int unknown_option(const struct noun *n, enum verb verb, const char *word
 	return -EINVAL;
 }
 
-static int check_complete(const struct noun *n, enum verb verb, const bool *given)
+/* --rule and --file of a noun that holds a list. Returns 1 taken, 0 it is another option, -EINVAL after a message. */
+static int take_body(const struct noun *n, enum verb verb, const char *word, size_t len,
+    const char *value, struct body *body, unsigned *nth)
+{
+	bool item, file;
+
+	if (n->body == NULL || !(verb & (V_ADD | V_SET)))
+		return 0;
+	item = strlen(n->body->item) == len && memcmp(n->body->item, word, len) == 0;
+	file = len == 4 && memcmp("file", word, len) == 0;
+	if (!item && !file)
+		return 0;
+	if (value == NULL)
+		return misuse(n, verb, "a value must follow", word - 2);
+	(*nth)++;
+	if ((item ? body_item(n->body, value, *nth, body) : body_file(n->body, value, body)) < 0)
+		return -EINVAL;
+	return 1;
+}
+
+static int check_complete(const struct noun *n, enum verb verb, const bool *given, unsigned n_body)
 {
 	char opt[64];
+
+	if (n->body != NULL && (verb & (V_ADD | V_SET)) && n_body == 0) {
+		fprintf(stderr,
+		    "obctl: %s %s needs --%s %s or --file FILE (an empty file: no %s); see 'obctl "
+		    "%s --help'\n",
+		    n->name, verb_name(verb), n->body->item, n->body->arg, n->body->items, n->name);
+		return -EINVAL;
+	}
 
 	for (unsigned i = 0; i < n->n_fields; i++) {
 		const struct field *f = &n->fields[i];
@@ -136,13 +164,16 @@ static int check_complete(const struct noun *n, enum verb verb, const bool *give
 	return 0;
 }
 
-int args_parse(
-    const struct noun *n, enum verb verb, int argc, char **argv, void *record, bool *given)
+int args_parse(const struct noun *n, enum verb verb, int argc, char **argv, void *record,
+    bool *given, struct body *body)
 {
+	unsigned n_body = 0;
+
 	for (int i = 0; i < argc; i++) {
 		const char *word = argv[i], *value, *eq;
-		const struct field *f;
+		const struct field *f = NULL;
 		size_t len;
+		int rc;
 
 		if (strncmp(word, "--", 2) != 0) {
 			f = next_positional(n, verb, given);
@@ -152,15 +183,20 @@ int args_parse(
 		} else {
 			eq = strchr(word, '=');
 			len = eq ? (size_t)(eq - word) - 2 : strlen(word) - 2;
-			f = find_option(n, verb, word + 2, len);
-			if (f == NULL)
+			value = eq ? eq + 1 : i + 1 < argc ? argv[i + 1] : NULL;
+			rc = take_body(n, verb, word + 2, len, value, body, &n_body);
+			if (rc < 0)
+				return rc;
+			if (rc == 0 && (f = find_option(n, verb, word + 2, len)) == NULL)
 				return unknown_option(n, verb, word);
-			value = eq ? eq + 1 : i + 1 < argc ? argv[++i] : NULL;
+			i += eq == NULL;
+			if (rc > 0)
+				continue;
 			if (value == NULL)
 				return misuse(n, verb, "a value must follow", word);
 		}
 		if (store(n, f, value, record, &given[f - n->fields]) < 0)
 			return -EINVAL;
 	}
-	return check_complete(n, verb, given);
+	return check_complete(n, verb, given, n_body);
 }

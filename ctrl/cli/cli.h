@@ -9,6 +9,7 @@
 
 #include <json-c/json.h>
 
+#include "body.h"
 #include "ob_client.h"
 
 enum kind {
@@ -89,10 +90,13 @@ struct noun {
 	unsigned n_fields;
 	/* Fills in what follows from the rest, checks what one field cannot know. Returns 0, or -EINVAL after a message. May be NULL. */
 	int (*complete)(void *record);
+	/* What it holds beside its record, which then begins with a struct ob_bus_listed; NULL: nothing. */
+	const struct body_format *body;
 };
 
 extern const struct noun noun_card, noun_function, noun_vnet, noun_eni, noun_route, noun_mapping,
-    noun_tunnel, noun_uplink, noun_counters, noun_drops, noun_worker;
+    noun_tunnel, noun_uplink, noun_counters, noun_drops, noun_worker, noun_sg, noun_tag,
+    noun_binding;
 extern const struct noun *const nouns[];
 extern const unsigned n_nouns;
 
@@ -112,10 +116,10 @@ uint64_t field_uint(const struct field *f, const void *record);
 
 /* ---- args.c */
 
-/* Applies the options and positional words of a verb to 'record'; marks in 'given' (one per field) what was set.
- * Returns 0, or -EINVAL after a message on stderr. */
-int args_parse(
-    const struct noun *n, enum verb verb, int argc, char **argv, void *record, bool *given);
+/* Applies the options and positional words of a verb to 'record'; marks in 'given' (one per field) what was set. What the noun holds
+ * goes to 'body'. Returns 0, or -EINVAL after a message on stderr. */
+int args_parse(const struct noun *n, enum verb verb, int argc, char **argv, void *record,
+    bool *given, struct body *body);
 bool field_takes_part(const struct field *f, enum verb verb);
 void option_name(const struct field *f, char *out, size_t len);
 
@@ -131,6 +135,8 @@ void rows_free(struct rows *rows);
 void rows_print_table(const struct rows *rows, FILE *to);
 void rows_print_vertical(const struct rows *rows, FILE *to);
 void rows_print_json(const struct rows *rows, bool one, FILE *to);
+/* One object with what it holds. Returns 0, -EPROTO: the body makes no sense. */
+int rows_print_held(const struct rows *rows, const void *body, size_t len, bool json, FILE *to);
 /* Replaces counters by their growth a second since 'before' (matched by the fields that are not counters). */
 void rows_to_rates(struct rows *now, const struct rows *before, double seconds);
 

@@ -13,11 +13,13 @@
 #include "cli.h"
 
 const struct noun *const nouns[] = {&noun_card, &noun_function, &noun_vnet, &noun_eni, &noun_route,
-    &noun_mapping, &noun_tunnel, &noun_uplink, &noun_counters, &noun_drops, &noun_worker};
+    &noun_mapping, &noun_tunnel, &noun_sg, &noun_tag, &noun_binding, &noun_uplink, &noun_counters,
+    &noun_drops, &noun_worker};
 const unsigned n_nouns = sizeof(nouns) / sizeof(nouns[0]);
 
 static uint8_t record[MAX_RECORD] __attribute__((aligned(8)));
 static bool given[64];
+static struct body body;
 
 static int parse(const struct noun *n, enum verb v, const char *line)
 {
@@ -30,7 +32,8 @@ static int parse(const struct noun *n, enum verb v, const char *line)
 	snprintf(copy, sizeof(copy), "%s", line);
 	for (char *w = strtok(copy, " "); w; w = strtok(NULL, " "))
 		argv[argc++] = w;
-	return args_parse(n, v, argc, argv, record, given);
+	body_free(&body);
+	return args_parse(n, v, argc, argv, record, given, &body);
 }
 
 static const char *shown(const struct noun *n, const char *field)
@@ -109,6 +112,34 @@ static void route_target_and_prefix(void **state)
 	assert_int_equal(parse(&noun_route, V_ADD, "10.2.0.1/16 --vnet red --to drop"), -EINVAL);
 	assert_int_equal(parse(&noun_route, V_ADD, "10.0.0.0/33 --vnet red --to drop"), -EINVAL);
 	assert_int_equal(parse(&noun_route, V_ADD, "10.0.0.0/8 --vnet red --to vnet:"), -EINVAL);
+}
+
+static void route_to_next_hops(void **state)
+{
+	static const char *const wrong[] = {"via:", "via:@red", "via:10.0.0.1", "via:10.0.0.1@",
+	    "via:10.0.0@red", "nat:10.0.0.1/24@red", "nat:internet",
+	    "via:10.0.0.1@a-name-that-is-longer-than-thirty-one",
+	    "via:1.0.0.1,1.0.0.2,1.0.0.3,1.0.0.4,1.0.0.5,1.0.0.6,1.0.0.7,1.0.0.8,1.0.0.9,1.0.0.10,"
+	    "1."
+	    "0.0.11,1.0.0.12,1.0.0.13,1.0.0.14,1.0.0.15,1.0.0.16,1.0.0.17@red"};
+	const struct ob_bus_route *r = (const void *)record;
+	char line[512];
+
+	(void)state;
+	assert_int_equal(
+	    parse(&noun_route, V_ADD, "0.0.0.0/0 --vnet red --to nat:198.51.100.1@internet"), 0);
+	assert_int_equal(r->action, OB_BUS_TO_NAT);
+	assert_int_equal(r->n_hops, 1);
+	assert_string_equal(r->to_vnet, "internet");
+	assert_string_equal(shown(&noun_route, "to"), "nat:198.51.100.1@internet");
+	assert_int_equal(
+	    parse(&noun_route, V_ADD, "::/0 --vnet red --to via:2001:db8::1,2001:db8::2@red"), 0);
+	assert_int_equal(r->n_hops, 2);
+	assert_string_equal(shown(&noun_route, "to"), "via:2001:db8::1,2001:db8::2@red");
+	for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		snprintf(line, sizeof(line), "::/0 --vnet red --to %s", wrong[i]);
+		assert_int_equal(parse(&noun_route, V_ADD, line), -EINVAL);
+	}
 }
 
 static void geneve_options_are_parsed_and_shown(void **state)
@@ -230,16 +261,52 @@ static void nearest_word_is_offered_only_when_near(void **state)
 	assert_null(nearest("zebra", words, 3));
 }
 
+static void a_group_needs_its_rules_and_takes_them_from_options(void **state)
+{
+	(void)state;
+	assert_int_equal(parse(&noun_sg, V_ADD, "web"), -EINVAL);
+	assert_int_equal(parse(&noun_sg, V_SET, "web"), -EINVAL);
+	assert_int_equal(parse(&noun_sg, V_DEL, "web"), 0);
+	assert_int_equal(parse(&noun_sg, V_DEL, "web --rule 1"), -EINVAL);
+	assert_int_equal(parse(&noun_sg, V_ADD, "web --file /nonexistent"), -EINVAL);
+	assert_int_equal(parse(&noun_sg, V_ADD, "web --file=/dev/null"), 0);
+	assert_int_equal(body.n_items, 0);
+	assert_int_equal(parse(&noun_sg, V_ADD, "web --rule"), -EINVAL);
+	assert_int_equal(parse(&noun_tag, V_ADD, "t --prefix 10.0.0.0/8 --prefix ::/0"), 0);
+	assert_int_equal(body.n_items, 2);
+	assert_int_equal(parse(&noun_tag, V_ADD, "t --prefix 10.0.0.1/8"), -EINVAL);
+	body_free(&body);
+}
+
+static void bindings_name_direction_and_stage(void **state)
+{
+	const struct ob_bus_binding *b = (const void *)record;
+
+	(void)state;
+	assert_int_equal(parse(&noun_binding, V_ADD, "e1 --dir in --stage 2 --sg web"), 0);
+	assert_int_equal(b->dir, OB_BUS_IN);
+	assert_int_equal(b->stage, 2);
+	assert_string_equal(b->sg, "web");
+	assert_int_equal(parse(&noun_binding, V_ADD, "e1 --dir up --stage 2 --sg web"), -EINVAL);
+	assert_int_equal(parse(&noun_binding, V_ADD, "e1 --dir in --sg web"), -EINVAL);
+	assert_int_equal(parse(&noun_binding, V_DEL, "e1 --dir in --stage 2"), 0);
+	assert_int_equal(parse(&noun_eni, V_SET, "e1 --default-in deny"), 0);
+	assert_string_equal(shown(&noun_eni, "default_in"), "deny");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(every_noun_is_sound),
 	    cmocka_unit_test(eni_options_land_in_the_record),
 	    cmocka_unit_test(route_target_and_prefix),
+	    cmocka_unit_test(route_to_next_hops),
 	    cmocka_unit_test(geneve_options_are_parsed_and_shown),
 	    cmocka_unit_test(misuse_is_refused),
 	    cmocka_unit_test(table_aligns_and_json_parses),
 	    cmocka_unit_test(rates_are_growth_per_second_of_the_same_object),
+	    cmocka_unit_test(a_group_needs_its_rules_and_takes_them_from_options),
+	    cmocka_unit_test(bindings_name_direction_and_stage),
 	    cmocka_unit_test(nearest_word_is_offered_only_when_near),
 	};
 

@@ -104,7 +104,9 @@ void help_noun(const struct noun *n, FILE *to)
 			else
 				fprintf(to, " --%s %s", f->name, f->arg);
 		}
-		fprintf(to, "%s\n", v == V_ADD || v == V_SET ? " [options]" : "");
+		if (n->body != NULL && (v & (V_ADD | V_SET)))
+			fprintf(to, " --%s %s... | --file FILE", n->body->item, n->body->arg);
+		fprintf(to, "%s\n", n->body == NULL && (v & (V_ADD | V_SET)) ? " [options]" : "");
 	}
 	if (n->alias != NULL)
 		fprintf(to, "\n'%s' may be written '%s'.\n", n->name, n->alias);
@@ -148,6 +150,14 @@ void help_verb(const struct noun *n, enum verb verb, FILE *to)
 			continue;
 		print_field(&n->fields[k], verb, to);
 		shown++;
+	}
+	if (n->body != NULL && (verb & (V_ADD | V_SET))) {
+		char left[64];
+
+		snprintf(left, sizeof(left), "--%s %s", n->body->item, n->body->arg);
+		fprintf(to, "  %-28s %s (may be repeated)\n", left, n->body->help);
+		fprintf(to, "  %-28s the same from a file, one a line; -: from standard input\n",
+		    "--file FILE");
 	}
 	if (shown == 0)
 		fprintf(to, "  no options\n");

@@ -26,7 +26,8 @@ struct options {
 };
 
 const struct noun *const nouns[] = {&noun_card, &noun_function, &noun_vnet, &noun_eni, &noun_route,
-    &noun_mapping, &noun_tunnel, &noun_uplink, &noun_counters, &noun_drops, &noun_worker};
+    &noun_mapping, &noun_tunnel, &noun_sg, &noun_tag, &noun_binding, &noun_uplink, &noun_counters,
+    &noun_drops, &noun_worker};
 const unsigned n_nouns = sizeof(nouns) / sizeof(nouns[0]);
 
 static int report(const struct options *o, int err, const char *text)
@@ -112,6 +113,20 @@ static void pause_for(double seconds)
 	nanosleep(&ts, NULL);
 }
 
+/* One object with what it holds. */
+static int print_held(struct ob_client *c, const struct options *o, const struct rows *r)
+{
+	void *body;
+	size_t len;
+	int ret = ob_client_body(c, r->noun->bus, (const char *)r->records, &body, &len);
+
+	if (ret < 0)
+		return report(o, ret, ob_client_error(c));
+	ret = rows_print_held(r, body, len, o->json, stdout);
+	free(body);
+	return ret < 0 ? report(o, ret, "the card's answer makes no sense") : EXIT_OK;
+}
+
 static int look(struct ob_client *c, const struct options *o, const struct noun *n, enum verb verb,
     const uint8_t *filter, const bool *given)
 {
@@ -124,6 +139,11 @@ static int look(struct ob_client *c, const struct options *o, const struct noun 
 			rows_free(&now);
 			return report(o, -ENOENT,
 			    n->none != NULL ? n->none : "there is no such thing on this card");
+		}
+		if (n->body != NULL && verb == V_SHOW) {
+			ret = print_held(c, o, &now);
+			rows_free(&now);
+			return ret;
 		}
 		if (o->interval_s <= 0) {
 			print_rows(o, n, verb, &now);
@@ -188,11 +208,22 @@ static int merge_current(struct ob_client *c, const struct options *o, const str
 }
 
 static int change(struct ob_client *c, const struct options *o, const struct noun *n,
-    enum verb verb, uint8_t *record)
+    enum verb verb, uint8_t *record, const struct body *body)
 {
 	unsigned bus_verb = verb == V_ADD ? OB_BUS_ADD : verb == V_SET ? OB_BUS_SET : OB_BUS_DEL;
-	int ret = ob_client_change(c, bus_verb, n->bus, record, n->record_len);
+	int ret = 0;
 
+	if (n->body != NULL && verb != V_DEL) {
+		struct ob_bus_listed is;
+
+		memcpy(&is, record, sizeof(is));
+		is.n_items = body->n_items;
+		is.body_len = (uint32_t)body->len;
+		memcpy(record, &is, sizeof(is));
+		ret = ob_client_upload(c, body->bytes, body->len);
+	}
+	if (ret == 0)
+		ret = ob_client_change(c, bus_verb, n->bus, record, n->record_len);
 	if (ret < 0)
 		return report(o, ret, ob_client_error(c));
 	if (o->json)
@@ -204,23 +235,26 @@ static int run(const struct options *o, const struct noun *n, enum verb verb, in
 {
 	static uint8_t record[MAX_RECORD] __attribute__((aligned(8)));
 	static bool given[MAX_FIELDS];
+	struct body body = {0};
 	struct ob_client *c;
-	int ret;
+	int ret = EXIT_USAGE;
 
-	if (args_parse(n, verb, argc, argv, record, given) < 0)
-		return EXIT_USAGE;
-	if (verb == V_ADD && n->complete != NULL && n->complete(record) < 0)
-		return EXIT_USAGE;
+	if (args_parse(n, verb, argc, argv, record, given, &body) < 0 ||
+	    (verb == V_ADD && n->complete != NULL && n->complete(record) < 0))
+		goto out;
+	ret = EXIT_NO_CARD;
 	if (connect_card(o, &c) < 0)
-		return EXIT_NO_CARD;
+		goto out;
 	if (verb == V_LIST || verb == V_SHOW) {
 		ret = look(c, o, n, verb, record, given);
 	} else {
 		ret = verb == V_SET ? merge_current(c, o, n, record, given) : EXIT_OK;
 		if (ret == EXIT_OK)
-			ret = change(c, o, n, verb, record);
+			ret = change(c, o, n, verb, record, &body);
 	}
 	ob_client_close(c);
+out:
+	body_free(&body);
 	return ret;
 }
 

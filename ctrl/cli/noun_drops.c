@@ -12,6 +12,13 @@ static const struct field fields[] = {
 	.arg = "NAME",
 	.help = "only this function, with the reasons that count 0; 'uplink': packets that reached "
 		"none"},
+    {.name = "eni",
+	.head = "ENI",
+	.kind = K_STR,
+	.flags = F_FILTER,
+	FIELD(R, eni),
+	.arg = "NAME",
+	.help = "only the function of this ENI"},
     {.name = "reason",
 	.head = "REASON",
 	.kind = K_STR,
@@ -31,7 +38,8 @@ const struct noun noun_drops = {
     .verbs = V_SHOW | V_LIST,
     .help = "why packets were dropped, per function and reason",
     .about = "Every drop has one reason and is counted there, on the function whose packet it was.",
-    .examples = "  obctl drops show\n  obctl drops show --function f1\n",
+    .examples = "  obctl drops show\n  obctl drops show --function f1\n  obctl drops show --eni e1 "
+		"--reason acl_in\n",
     .fields = fields,
     .n_fields = sizeof(fields) / sizeof(fields[0]),
 };

@@ -3,6 +3,8 @@
 
 #define R ob_bus_eni
 
+static const struct choice verdicts[] = {{"permit", 1}, {"deny", 2}, {NULL, 0}};
+
 static const struct field fields[] = {
     {.name = "name",
 	.head = "NAME",
@@ -53,6 +55,20 @@ static const struct field fields[] = {
 	FIELD(R, mtu),
 	.arg = "BYTES",
 	.help = "given to the guest by DHCP; default the function's"},
+    {.name = "default_in",
+	.kind = K_CHOICE,
+	.flags = F_ADD | F_SET,
+	FIELD(R, default_in),
+	.choices = verdicts,
+	.arg = "VERDICT",
+	.help = "on connections to the guest while no security group is bound; default permit"},
+    {.name = "default_out",
+	.kind = K_CHOICE,
+	.flags = F_ADD | F_SET,
+	FIELD(R, default_out),
+	.choices = verdicts,
+	.arg = "VERDICT",
+	.help = "on those that the guest opens; default permit"},
     {.name = "dns",
 	.kind = K_IP,
 	.flags = F_ADD | F_SET,

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CELL 512
+#define CELL 1024
 
 int rows_add(const void *record, void *arg)
 {
@@ -130,6 +130,46 @@ void rows_print_json(const struct rows *r, bool one, FILE *to)
 	    json_object_to_json_string_ext(
 		o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(o);
+}
+
+/* Items as lines, or as an array of JSON. */
+static int print_body(const struct body_format *f, const uint8_t *body, size_t len, FILE *to,
+    struct json_object *array)
+{
+	size_t at = 0;
+
+	while (at < len) {
+		struct json_object *item = NULL;
+
+		if (f->print(body, len, &at, array ? NULL : to, &item) < 0)
+			return -EPROTO;
+		if (array != NULL)
+			json_object_array_add(array, item);
+	}
+	return 0;
+}
+
+int rows_print_held(const struct rows *r, const void *body, size_t len, bool json, FILE *to)
+{
+	const struct body_format *f = r->noun->body;
+	struct json_object *o, *items;
+	int ret;
+
+	if (!json) {
+		rows_print_vertical(r, to);
+		fputc('\n', to);
+		return print_body(f, body, len, to, NULL);
+	}
+	o = record_json(r->noun, row(r, 0));
+	items = json_object_new_array();
+	ret = print_body(f, body, len, NULL, items);
+	json_object_object_add(o, f->items, items);
+	if (ret == 0)
+		fprintf(to, "%s\n",
+		    json_object_to_json_string_ext(
+			o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(o);
+	return ret;
 }
 
 static bool same_object(const struct noun *n, const uint8_t *a, const uint8_t *b)

@@ -192,17 +192,48 @@ static int parse_str(const struct field *f, const char *text, char *to, char *er
 	return 0;
 }
 
+/* "ADDR[,ADDR...]@VNET" */
+static int parse_hops(const char *text, struct ob_bus_route *r, char *err, size_t len)
+{
+	const char *at = strrchr(text, '@');
+	char list[OB_BUS_ROUTE_HOPS * (INET6_ADDRSTRLEN + 1)], *save, *word;
+
+	if (at == NULL || at[1] == 0 || strlen(at + 1) >= sizeof(r->to_vnet) || at == text ||
+	    (size_t)(at - text) >= sizeof(list))
+		return bad(err, len, "a list of next hops in a VNET: ADDR[,ADDR...]@VNET", text);
+	memcpy(r->to_vnet, at + 1, strlen(at + 1));
+	memcpy(list, text, (size_t)(at - text));
+	list[at - text] = 0;
+	for (word = strtok_r(list, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
+		if (r->n_hops == OB_BUS_ROUTE_HOPS) {
+			snprintf(err, len, "a route has at most %d next hops", OB_BUS_ROUTE_HOPS);
+			return -EINVAL;
+		}
+		if (parse_ip(K_IP, word, &r->hop[r->n_hops++], err, len) < 0)
+			return -EINVAL;
+	}
+	return 0;
+}
+
 static int parse_route_to(const char *text, struct ob_bus_route *r, char *err, size_t len)
 {
 	memset(r->to_vnet, 0, sizeof(r->to_vnet));
+	memset(r->hop, 0, sizeof(r->hop));
+	r->n_hops = 0;
 	if (strcmp(text, "drop") == 0) {
-		r->action = 2;
+		r->action = OB_BUS_TO_DROP;
 		return 0;
+	}
+	if (strncmp(text, "via:", 4) == 0 || strncmp(text, "nat:", 4) == 0) {
+		r->action = text[0] == 'v' ? OB_BUS_TO_VIA : OB_BUS_TO_NAT;
+		return parse_hops(text + 4, r, err, len);
 	}
 	if (strncmp(text, "vnet:", 5) != 0 || text[5] == 0 ||
 	    strlen(text + 5) >= sizeof(r->to_vnet))
-		return bad(err, len, "'drop' or 'vnet:NAME'", text);
-	r->action = 1;
+		return bad(err, len,
+		    "'drop', 'vnet:NAME', 'via:ADDR[,ADDR...]@VNET' or 'nat:ADDR[,ADDR...]@VNET'",
+		    text);
+	r->action = OB_BUS_TO_VNET;
 	memcpy(r->to_vnet, text + 5, strlen(text + 5));
 	return 0;
 }
@@ -301,10 +332,24 @@ static void choice_text(const struct field *f, unsigned v, char *out, size_t len
 
 static void route_to_text(const struct ob_bus_route *r, char *out, size_t len)
 {
-	if (r->action == 2)
+	size_t at;
+
+	if (r->action == OB_BUS_TO_DROP) {
 		snprintf(out, len, "drop");
-	else
+		return;
+	}
+	if (r->action != OB_BUS_TO_VIA && r->action != OB_BUS_TO_NAT) {
 		snprintf(out, len, "vnet:%.*s", OB_BUS_NAME, r->to_vnet);
+		return;
+	}
+	at = (size_t)snprintf(out, len, "%s:", r->action == OB_BUS_TO_VIA ? "via" : "nat");
+	for (unsigned i = 0; i < r->n_hops && i < OB_BUS_ROUTE_HOPS && at + 2 < len; i++) {
+		if (i > 0)
+			out[at++] = ',';
+		ip_text(K_IP, &r->hop[i], out + at, len - at);
+		at += strlen(out + at);
+	}
+	snprintf(out + at, len - at, "@%.*s", OB_BUS_NAME, r->to_vnet);
 }
 
 void value_text(const struct field *f, const void *from, char *out, size_t len)
@@ -357,7 +402,7 @@ void value_text(const struct field *f, const void *from, char *out, size_t len)
 
 struct json_object *value_json(const struct field *f, const void *from)
 {
-	char text[512];
+	char text[1024];
 
 	switch (f->kind) {
 	case K_UINT:

@@ -2,6 +2,7 @@
 #include "ob_client.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,17 +73,18 @@ static int fail(struct ob_client *c, int err, const char *text)
 	return err;
 }
 
-static int request(
-    struct ob_client *c, unsigned verb, unsigned noun, const void *record, size_t record_len)
+/* 'n' records that lie behind each other. */
+static int request(struct ob_client *c, unsigned verb, unsigned noun, const void *records,
+    unsigned n, size_t record_len)
 {
 	struct ob_bus_hdr hdr = {
 	    .magic = OB_BUS_MAGIC,
 	    .version = OB_BUS_VERSION,
 	    .verb = (uint8_t)verb,
 	    .noun = (uint8_t)noun,
-	    .count = record != NULL,
+	    .count = (uint16_t)n,
 	    .seq = ++c->seq,
-	    .body_len = record != NULL ? (uint32_t)record_len : 0,
+	    .body_len = (uint32_t)(n * record_len),
 	    .record_len = (uint32_t)record_len,
 	};
 	size_t len = sizeof(hdr) + hdr.body_len;
@@ -90,8 +92,8 @@ static int request(
 	if (len > sizeof(c->buf))
 		return fail(c, -EMSGSIZE, "the record is too long for one message");
 	memcpy(c->buf, &hdr, sizeof(hdr));
-	if (record != NULL)
-		memcpy(c->buf + sizeof(hdr), record, record_len);
+	if (n > 0)
+		memcpy(c->buf + sizeof(hdr), records, hdr.body_len);
 	if (send(c->fd, c->buf, len, MSG_NOSIGNAL) == (ssize_t)len)
 		return 0;
 	if (errno == EAGAIN)
@@ -168,7 +170,7 @@ int ob_client_list(struct ob_client *c, unsigned noun, const void *filter, size_
 
 	if (record == NULL)
 		return fail(c, -ENOMEM, "out of memory");
-	ret = request(c, OB_BUS_LIST, noun, filter, record_len);
+	ret = request(c, OB_BUS_LIST, noun, filter, filter != NULL, record_len);
 	if (ret == 0) {
 		do {
 			ret = receive(c, OB_BUS_LIST, noun, &hdr);
@@ -184,7 +186,100 @@ int ob_client_change(
     struct ob_client *c, unsigned verb, unsigned noun, const void *record, size_t record_len)
 {
 	struct ob_bus_hdr hdr;
-	int ret = request(c, verb, noun, record, record_len);
+	int ret = request(c, verb, noun, record, record != NULL, record_len);
 
 	return ret < 0 ? ret : receive(c, verb, noun, &hdr);
+}
+
+#define PIECES 8 /* of an upload in one packet: half of what fits */
+
+int ob_client_upload(struct ob_client *c, const void *body, size_t len)
+{
+	struct ob_bus_upload *piece = calloc(PIECES, sizeof(*piece));
+	struct ob_bus_hdr hdr;
+	int ret = 0;
+
+	if (piece == NULL)
+		return fail(c, -ENOMEM, "out of memory");
+	if (len > OB_BUS_UPLOAD_MAX)
+		ret = fail(c, -EMSGSIZE, "longer than the card takes");
+	for (size_t at = 0; at < len && ret == 0;) {
+		unsigned n;
+
+		for (n = 0; n < PIECES && at < len; n++) {
+			size_t k = len - at < OB_BUS_UPLOAD_DATA ? len - at : OB_BUS_UPLOAD_DATA;
+
+			piece[n].total = (uint32_t)len;
+			piece[n].offset = (uint32_t)at;
+			piece[n].len = (uint32_t)k;
+			memcpy(piece[n].data, (const uint8_t *)body + at, k);
+			memset(piece[n].data + k, 0, OB_BUS_UPLOAD_DATA - k);
+			at += k;
+		}
+		ret = request(c, OB_BUS_ADD, OB_BUS_UPLOAD, piece, n, sizeof(*piece));
+		if (ret == 0)
+			ret = receive(c, OB_BUS_ADD, OB_BUS_UPLOAD, &hdr);
+	}
+	free(piece);
+	return ret;
+}
+
+/* A body while its pieces come. */
+struct assembly {
+	uint8_t *bytes;
+	uint32_t total, have, generation;
+	bool begun;
+};
+
+static int take_piece(const void *record, void *ctx)
+{
+	const struct ob_bus_body *r = record;
+	struct assembly *a = ctx;
+
+	if (!a->begun) {
+		a->begun = true;
+		a->generation = r->generation;
+		a->total = r->total;
+		if (a->total > OB_BUS_UPLOAD_MAX)
+			return -EPROTO;
+		a->bytes = malloc(a->total ? a->total : 1);
+		if (a->bytes == NULL)
+			return -ENOMEM;
+	}
+	if (r->generation != a->generation)
+		return -ESTALE;
+	if (r->total != a->total || r->offset != a->have || r->len > sizeof(r->data) ||
+	    r->len > a->total - a->have)
+		return -EPROTO;
+	memcpy(a->bytes + a->have, r->data, r->len);
+	a->have += r->len;
+	return 0;
+}
+
+int ob_client_body(struct ob_client *c, unsigned noun, const char *name, void **body, size_t *len)
+{
+	struct ob_bus_body filter = {.noun = (uint8_t)noun};
+	int ret = -ESTALE;
+
+	snprintf(filter.name, sizeof(filter.name), "%s", name);
+	/* It may be replaced while it is read. */
+	for (unsigned i = 0; i < 10 && ret == -ESTALE; i++) {
+		struct assembly a = {0};
+
+		ret = ob_client_list(c, OB_BUS_BODY, &filter, sizeof(filter), take_piece, &a);
+		if (ret == 0 && a.have == a.total) {
+			*body = a.bytes;
+			*len = a.total;
+			return 0;
+		}
+		if (ret == 0)
+			ret = fail(c, -EPROTO, "the card's answer is shorter than it says");
+		else if (ret == -EPROTO || ret == -ENOMEM || ret == -ESTALE)
+			fail(c, ret,
+			    ret == -ENOMEM   ? "out of memory"
+			    : ret == -EPROTO ? "the card's answer makes no sense"
+					     : "it changes faster than it can be read");
+		free(a.bytes);
+	}
+	return ret;
 }

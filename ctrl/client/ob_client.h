@@ -31,5 +31,10 @@ int ob_client_list(struct ob_client *c, unsigned noun, const void *filter, size_
 int ob_client_change(
     struct ob_client *c, unsigned verb, unsigned noun, const void *record, size_t record_len);
 
+/* Uploads a body (of a security group, a tag): the next ADD or SET of a record that has one takes it. Returns as ob_client_list; -EMSGSIZE. */
+int ob_client_upload(struct ob_client *c, const void *body, size_t len);
+/* Fetches the body of an object; '*body' is the caller's to free. Returns as ob_client_list; -ESTALE it changes too fast. */
+int ob_client_body(struct ob_client *c, unsigned noun, const char *name, void **body, size_t *len);
+
 /* What the last call that failed says to people; never NULL. */
 const char *ob_client_error(const struct ob_client *c);

@@ -40,6 +40,20 @@ enum ob_bus_noun {
 	    /* LIST: drop counters per function and reason; without a filter those that are not 0 */
 	10,
 	OB_BUS_WORKER = 11,
+	OB_BUS_UPLOAD = 12,
+	OB_BUS_BODY = 13,
+	OB_BUS_SG = 14,
+	OB_BUS_TAG = 15,
+	OB_BUS_BINDING = 16,
+	OB_BUS_NAT_POOL = 17,
+	OB_BUS_NAT_BIND = 18,
+	OB_BUS_FIP = 19,
+	OB_BUS_NAT64 = 20,
+	OB_BUS_METER = 21,
+	OB_BUS_SESSION_POLICY = 22,
+	OB_BUS_SESSION = 23,
+	OB_BUS_SESSION_ENI = 24,
+	OB_BUS_SESSION_TABLE = 25,
 };
 
 enum ob_bus_flags {
@@ -146,7 +160,9 @@ struct ob_bus_eni {
 	uint8_t router_mac[6];
 	uint8_t n_addrs, n_routers;
 	uint8_t n_dns;
-	uint8_t reserved[3];
+	/* what happens to connections that no security group decided about: 0 and 1 permit, 2 deny */
+	uint8_t default_in, default_out;
+	uint8_t reserved;
 	uint32_t lease_s;
 	struct ob_bus_ip addr[OB_BUS_ENI_ADDRS]; /* prefix_len: the on-link prefix */
 	struct ob_bus_ip router[OB_BUS_ENI_ROUTERS];
@@ -154,14 +170,25 @@ struct ob_bus_eni {
 };
 static_assert(sizeof(struct ob_bus_eni) == 440, "wire layout");
 
+enum ob_bus_route_action {
+	OB_BUS_TO_VNET = 1, /* whatever has the destination in to_vnet; empty: the same VNET */
+	OB_BUS_TO_DROP = 2,
+	OB_BUS_TO_VIA = 3, /* one of the next hops, which are addresses of to_vnet */
+	OB_BUS_TO_NAT = 4, /* the same, with a public address of to_vnet as the source */
+};
+
+#define OB_BUS_ROUTE_HOPS 16
+
 struct ob_bus_route {
 	char vnet[OB_BUS_NAME];	 /* key */
 	struct ob_bus_ip prefix; /* key */
-	uint8_t action;		 /* 1: to_vnet, 2: drop */
-	uint8_t reserved[3];
+	uint8_t action;		 /* enum ob_bus_route_action */
+	uint8_t n_hops;
+	uint8_t reserved[2];
 	char to_vnet[OB_BUS_NAME];
+	struct ob_bus_ip hop[OB_BUS_ROUTE_HOPS];
 };
-static_assert(sizeof(struct ob_bus_route) == 88, "wire layout");
+static_assert(sizeof(struct ob_bus_route) == 408, "wire layout");
 
 struct ob_bus_mapping {
 	char vnet[OB_BUS_NAME]; /* key */
@@ -236,8 +263,9 @@ struct ob_bus_drop {
 	char reason[OB_BUS_NAME];
 	uint64_t n_pkts;
 	char help[128];
+	char eni[OB_BUS_NAME]; /* of the function; empty: it has none */
 };
-static_assert(sizeof(struct ob_bus_drop) == 200, "wire layout");
+static_assert(sizeof(struct ob_bus_drop) == 232, "wire layout");
 
 struct ob_bus_worker {
 	uint32_t id;
@@ -246,3 +274,6 @@ struct ob_bus_worker {
 	uint64_t busy_ns; /* estimate from sampled rounds */
 };
 static_assert(sizeof(struct ob_bus_worker) == 72, "wire layout");
+
+#include "ob_bus_policy.h"
+#include "ob_bus_session.h"

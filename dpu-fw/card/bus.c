@@ -25,6 +25,7 @@ struct client {
 	int fd;
 	struct event *readable, *writable;
 	struct listing listing;
+	struct upload upload;
 	bool hangup;	/* close when the answer is out */
 	size_t pending; /* bytes of an answer that the socket did not take */
 	uint8_t out[ANSWER_MAX];
@@ -54,6 +55,7 @@ static void client_close(struct client *cl)
 	if (cl->writable != NULL)
 		event_free(cl->writable);
 	close(cl->fd);
+	upload_drop(&cl->upload);
 	free(cl);
 }
 
@@ -130,7 +132,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	/* A packet that was cut off fails the check of body_len like any other that lies about its length. */
-	cl->pending = dispatch(bus->card, bus->in, (size_t)len, cl->out, &cl->listing, &cl->hangup);
+	cl->pending = dispatch(
+	    bus->card, &cl->upload, bus->in, (size_t)len, cl->out, &cl->listing, &cl->hangup);
 	client_next(cl, client_flush(cl));
 }
 

@@ -9,7 +9,7 @@ import struct
 import sys
 
 ADD, DEL, SET, LIST = 1, 2, 3, 4
-CARD, FUNCTION, VNET, ENI, ROUTE, MAPPING, TUNNEL, UPLINK, QUEUE, DROP, WORKER = range(1, 12)
+(CARD, FUNCTION, VNET, ENI, ROUTE, MAPPING, TUNNEL, UPLINK, QUEUE, DROP, WORKER, UPLOAD, BODY, SG, TAG, BINDING) = range(1, 17)
 
 
 def name(s):
@@ -47,8 +47,39 @@ def eni(n, fn, vn):
     return struct.pack("<32s32s32s6sH6sBBB3xI", name(n), name(fn), name(vn), b"\2\0\0\0\0\5", 0, bytes(6), 2, 1, 1, 0) + addrs + routers + dns
 
 
-def route(vn, prefix, action=1, to=""):
-    return name(vn) + prefix + struct.pack("<B3x", action) + name(to)
+def route(vn, prefix, action=1, to="", hops=()):
+    return name(vn) + prefix + struct.pack("<BB2x", action, len(hops)) + name(to) + b"".join(hops).ljust(320, b"\0")
+
+
+def rule(priority, action, protos=(), src=(), dst=(), src_tags=(), dst_tags=(), sports=(), dports=()):
+    lists = b"".join(src) + b"".join(dst) + b"".join(map(name, (*src_tags, *dst_tags))) + \
+        b"".join(struct.pack("<HH", *p) for p in (*sports, *dports))
+    return struct.pack("<IBBHHHHHHH12s", priority, action, len(protos), len(src), len(dst), len(src_tags), len(dst_tags), len(sports),
+                       len(dports), 0, bytes(protos)) + lists
+
+
+def stored(verb, noun, n, items, tail):
+    """Packets that upload a body and the record that takes it."""
+    body = b"".join(items)
+    pieces = [struct.pack("<IIII", len(body), at, len(body[at:at + 4064]), 0) + body[at:at + 4064].ljust(4064, b"\0")
+              for at in range(0, len(body), 4064)]
+    return b"".join(packet(ADD, UPLOAD, p) for p in pieces) + packet(verb, noun, name(n) + struct.pack("<II", len(items), len(body)) + bytes(tail))
+
+
+def sg(verb, n, *rules):
+    return stored(verb, SG, n, rules, 32)
+
+
+def tag(verb, n, *prefixes):
+    return stored(verb, TAG, n, prefixes, 8)
+
+
+def binding(e, direction, stage, group):
+    return name(e) + struct.pack("<BB6x", direction, stage) + name(group)
+
+
+def body(n, noun):
+    return name(n) + struct.pack("<B", noun) + bytes(4063)
 
 
 def mapping(vn, ca, tun):
@@ -68,14 +99,24 @@ def tunnel(n, encap, remote, opts=()):
 basics = packet(ADD, FUNCTION, function("f1"), function("f2", 2, "/run/x", 4), function("f3", 4, port="net_null0")) + packet(ADD, VNET, vnet("red", 1), vnet("blue", 2)) + \
     packet(ADD, TUNNEL, tunnel("t1", 1, ip(4, 32, 192, 0, 2, 2)), tunnel("t2", 2, ip(6, 128, *IP6, 2), [opt(0xff01, 1, b"\0\0\0\x2a")]))
 objects = basics + packet(ADD, ENI, eni("e1", "f1", "red")) + packet(ADD, MAPPING, mapping("red", ip(4, 32, 10, 0, 0, 9), "t1")) + \
-    packet(ADD, ROUTE, route("red", ip(4, 8, 10)), route("red", ip(6, 0), 2), route("blue", ip(4, 0), 1, "red"))
+    packet(ADD, ROUTE, route("red", ip(4, 8, 10)), route("red", ip(6, 0), 2), route("blue", ip(4, 0), 1, "red"),
+           route("red", ip(4, 16, 10, 9), 3, "red", [ip(4, 32, 10, 0, 0, 9), ip(4, 32, 10, 0, 0, 5)]))
+groups = objects + tag(ADD, "corp", ip(4, 8, 10), ip(6, 32, *IP6, 0)) + \
+    sg(ADD, "web", rule(100, 1, (6,), [ip(4, 8, 10)], dports=[(80, 90)]), rule(110, 4, src_tags=["corp"]), rule(120, 3, (1,), dports=[(2048, 2303)])) + \
+    packet(ADD, BINDING, binding("e1", 1, 1, "web"), binding("e1", 2, 5, "web"))
 
 SEEDS = {
     "basics": basics,
     "lists": objects + b"".join(packet(LIST, n) for n in range(1, 12)),
+    "groups": groups + b"".join(packet(LIST, n) for n in (SG, TAG, BINDING)) + packet(LIST, BODY, body("web", SG)) + packet(LIST, BODY, body("corp", TAG)),
+    "groups-set": groups + tag(SET, "corp", ip(4, 0)) + sg(SET, "web", rule(1, 2)) + sg(SET, "web", rule(1, 2), rule(1, 1)) + sg(SET, "web") +
+    packet(SET, BINDING, binding("e1", 1, 1, "web")),
+    "groups-del": groups + packet(DEL, SG, name("web").ljust(72, b"\0")) + packet(DEL, TAG, name("corp").ljust(48, b"\0")) +
+    packet(DEL, BINDING, binding("e1", 1, 1, ""), binding("e1", 2, 5, "")) + packet(DEL, SG, name("web").ljust(72, b"\0")) +
+    packet(DEL, TAG, name("corp").ljust(48, b"\0")),
     "filters": objects + packet(LIST, FUNCTION, function("f2")) + packet(LIST, ROUTE, route("red", NO_IP)) +
     packet(LIST, MAPPING, mapping("red", ip(4, 32, 10, 0, 0, 9), "")) + packet(LIST, QUEUE, name("f2").ljust(104, b"\0")) +
-    packet(LIST, DROP, name("uplink").ljust(200, b"\0")) + packet(LIST, ENI, eni("e1", "", "")) + packet(LIST, TUNNEL, tunnel("t2", 0, NO_IP)),
+    packet(LIST, DROP, name("uplink").ljust(232, b"\0")) + packet(LIST, ENI, eni("e1", "", "")) + packet(LIST, TUNNEL, tunnel("t2", 0, NO_IP)),
     "busy": objects + packet(DEL, FUNCTION, function("f1")) + packet(DEL, VNET, vnet("red", 0)) + packet(DEL, TUNNEL, tunnel("t1", 0, NO_IP)),
     "sets": objects + packet(SET, FUNCTION, function("f1", link=2)) + packet(SET, ENI, eni("e1", "f2", "blue")) +
     packet(SET, TUNNEL, tunnel("t1", 2, ip(4, 32, 192, 0, 2, 3))) + packet(SET, ROUTE, route("red", ip(4, 8, 10), 2)) +

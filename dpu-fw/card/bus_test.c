@@ -20,6 +20,7 @@
 #include <rte_log.h>
 
 #include "fake_models.h"
+#include "ob_acl.h"
 #include "ob_arena.h"
 #include "ob_card.h"
 #include "ob_encap.h"
@@ -46,6 +47,7 @@ static int setup(void **state)
 	assert_int_equal(ob_arena_create("test", 1ull << 30, &arena), 0);
 	assert_int_equal(ob_encap_init(arena), 0);
 	assert_int_equal(ob_policy_init(arena), 0);
+	assert_int_equal(ob_acl_init(arena), 0);
 	conf.base = base;
 	conf.arena = arena;
 	assert_int_equal(ob_card_create(&conf, &card), 0);
@@ -58,6 +60,7 @@ static int teardown(void **state)
 	(void)state;
 	ob_bus_destroy(bus);
 	ob_card_destroy(card);
+	ob_acl_fini();
 	ob_policy_fini();
 	ob_encap_fini();
 	ob_arena_destroy(arena);
@@ -406,6 +409,69 @@ static void lack_of_files_only_delays_a_client(void **state)
 	close(fd);
 }
 
+/* Two clients upload at the same time; what one leaves behind is not the other's. */
+static void uploads_belong_to_their_connection(void **state)
+{
+	struct {
+		struct ob_bus_hdr h;
+		struct ob_bus_upload u;
+	} up = {.h = hdr(OB_BUS_ADD, OB_BUS_UPLOAD, 1, sizeof(struct ob_bus_upload)),
+	    .u = {.total = 20, .len = 20, .data = {4, 8, 0, 0, 10}}};
+	struct {
+		struct ob_bus_hdr h;
+		struct ob_bus_tag t;
+	} tag = {.h = hdr(OB_BUS_ADD, OB_BUS_TAG, 1, sizeof(struct ob_bus_tag)),
+	    .t = {.is = {.name = "corp", .n_items = 1, .body_len = 20}}};
+	int a = dial(), b = dial();
+
+	(void)state;
+	assert_true(send(a, &up, sizeof(up), 0) > 0);
+	turn();
+	assert_true(receive(a) > 0);
+	assert_int_equal(rep_hdr.status, 0);
+	assert_true(send(b, &tag, sizeof(tag), 0) > 0);
+	turn();
+	assert_true(receive(b) > 0);
+	assert_int_equal(rep_hdr.status, -EINVAL);
+	assert_true(send(a, &tag, sizeof(tag), 0) > 0);
+	turn();
+	assert_true(receive(a) > 0);
+	assert_int_equal(rep_hdr.status, 0);
+	close(a);
+	assert_true(ask(b, OB_BUS_LIST, OB_BUS_TAG) > 0);
+	assert_int_equal(rep_hdr.count, 1);
+	close(b);
+}
+
+/* A client that uploads the most and never commits keeps others out only while it is there. */
+static void uploads_are_bounded_over_all_clients(void **state)
+{
+	struct {
+		struct ob_bus_hdr h;
+		struct ob_bus_upload u;
+	} up = {.h = hdr(OB_BUS_ADD, OB_BUS_UPLOAD, 1, sizeof(struct ob_bus_upload)),
+	    .u = {.total = OB_BUS_UPLOAD_MAX, .len = OB_BUS_UPLOAD_DATA}};
+	int fd[5];
+
+	(void)state;
+	for (unsigned i = 0; i < 5; i++) {
+		fd[i] = dial();
+		assert_true(send(fd[i], &up, sizeof(up), 0) > 0);
+		turn();
+		assert_true(receive(fd[i]) > 0);
+		assert_int_equal(rep_hdr.status, i < 4 ? 0 : -ENOSPC);
+	}
+	close(fd[0]);
+	turn();
+	assert_true(send(fd[4], &up, sizeof(up), 0) > 0);
+	turn();
+	assert_true(receive(fd[4]) > 0);
+	assert_int_equal(rep_hdr.status, 0);
+	for (unsigned i = 1; i < 5; i++)
+		close(fd[i]);
+	turn();
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -416,6 +482,7 @@ int main(void)
 	    T(packet_over_the_limit_is_refused), T(long_list_has_more_until_the_last),
 	    T(slow_reader_delays_nobody), T(client_that_leaves_in_a_list_is_forgotten),
 	    T(list_goes_on_over_deletions), T(crowd_is_refused_with_words),
+	    T(uploads_belong_to_their_connection), T(uploads_are_bounded_over_all_clients),
 	    T(lack_of_files_only_delays_a_client)};
 
 	rte_log_set_global_level(RTE_LOG_ERR);

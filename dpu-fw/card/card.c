@@ -7,8 +7,9 @@
 #include <string.h>
 #include <time.h>
 
-#define FN_LAYOUT  2
-#define ENI_LAYOUT 1
+#define FN_LAYOUT   2
+#define ENI_LAYOUT  1
+#define META_LAYOUT 1
 /* Outer IPv6, UDP, Geneve or VXLAN, inner Ethernet. */
 #define OVERHEAD (40 + 8 + 8 + 14)
 
@@ -81,6 +82,17 @@ uint32_t card_eni_of_fn(const struct ob_card *c, uint32_t fn)
 	return NAMES_NONE;
 }
 
+static int init_meta(struct ob_card *c, const char *region, uint32_t max, struct listed_meta **out)
+{
+	void *mem = NULL;
+	bool fresh;
+	int rc =
+	    ob_arena_region(c->conf.arena, region, META_LAYOUT, max * sizeof(**out), &mem, &fresh);
+
+	*out = mem;
+	return rc;
+}
+
 static int init_tables(struct ob_card *c)
 {
 	struct ob_arena *a = c->conf.arena;
@@ -91,7 +103,11 @@ static int init_tables(struct ob_card *c)
 	if ((rc = names_init(&c->functions, a, "card.functions", OB_MAX_VIFS)) < 0 ||
 	    (rc = names_init(&c->vnets, a, "card.vnets", OB_MAX_VNETS)) < 0 ||
 	    (rc = names_init(&c->enis, a, "card.enis", OB_MAX_ENIS)) < 0 ||
-	    (rc = names_init(&c->tunnels, a, "card.tunnels", OB_MAX_TUNNELS)) < 0)
+	    (rc = names_init(&c->tunnels, a, "card.tunnels", OB_MAX_TUNNELS)) < 0 ||
+	    (rc = names_init(&c->sgs, a, "card.sgs", MAX_SGS)) < 0 ||
+	    (rc = names_init(&c->tags, a, "card.tags", MAX_TAGS)) < 0 ||
+	    (rc = init_meta(c, "card.sg_meta", MAX_SGS, &c->sg_meta)) < 0 ||
+	    (rc = init_meta(c, "card.tag_meta", MAX_TAGS, &c->tag_meta)) < 0)
 		return rc;
 	rc = ob_arena_region(
 	    a, "card.fn_conf", FN_LAYOUT, OB_MAX_VIFS * sizeof(*c->fn_conf), &mem, &fresh);
@@ -147,10 +163,14 @@ void ob_card_destroy(struct ob_card *c)
 		if (c->fn[i] != NULL)
 			c->conf.models->destroy(c->fn[i]);
 	}
+	upload_drop(&c->test_upload);
 	names_fini(&c->functions);
 	names_fini(&c->vnets);
 	names_fini(&c->enis);
 	names_fini(&c->tunnels);
+	names_fini(&c->sgs);
+	names_fini(&c->tags);
+	free(c->body.bytes);
 	free(c);
 }
 
@@ -158,7 +178,7 @@ size_t ob_card_request(struct ob_card *c, const void *req, size_t len, void *out
 {
 	struct listing l = {0};
 	bool hangup;
-	size_t n = dispatch(c, req, len, out, &l, &hangup);
+	size_t n = dispatch(c, &c->test_upload, req, len, out, &l, &hangup);
 	uint64_t cursor;
 
 	*more = false;

@@ -7,9 +7,28 @@
 #include "check.h"
 #include "names.h"
 #include "ob_policy.h"
+#include "rules.h"
+#include "upload.h"
 
 #define SERIAL_MAX  32
 #define CARD_UPLINK "uplink" /* where a function's name stands: packets that never reached one */
+
+/* What is told of a security group or a tag, by its index, in the arena. */
+struct listed_meta {
+	uint32_t n_items, n_ip4;
+	uint32_t
+	    generation; /* is never 0 while there is one, and goes on when the index is used again */
+	uint32_t reserved;
+};
+
+/* The body that was asked for last. */
+struct body_cache {
+	bool valid;
+	uint8_t noun;
+	uint32_t idx, generation;
+	uint8_t *bytes;
+	size_t len;
+};
 
 struct ob_card {
 	struct ob_card_conf conf;
@@ -17,13 +36,17 @@ struct ob_card {
 	char run_dir[OB_BUS_PATH];
 	uint64_t started_ns;
 	const struct ob_bus *bus; /* who serves it, for the client count */
-	struct names functions, vnets, enis, tunnels;
+	struct names functions, vnets, enis, tunnels, sgs, tags;
 	/* Configuration of functions by index, in the arena: the bus record with its answer fields zero. */
 	struct ob_bus_function *fn_conf;
 	/* Function of each ENI by index, in the arena. */
 	uint32_t *eni_fn;
 	struct ob_fn *fn[OB_MAX_VIFS];
 	uint16_t fn_vif[OB_MAX_VIFS]; /* valid where fn[] is */
+	struct listed_meta *sg_meta, *tag_meta;
+	struct body_cache body;
+	struct upload *upload;	   /* of the connection whose request is handled */
+	struct upload test_upload; /* of ob_card_request */
 };
 
 /* One kind of object on the bus. A handler gets a private, aligned copy of the record and checks every field of it.
@@ -43,7 +66,8 @@ struct noun {
 #define NOUN_MAX_RECORD 4096
 
 extern const struct noun noun_card, noun_function, noun_vnet, noun_eni, noun_route, noun_mapping,
-    noun_tunnel, noun_uplink, noun_queue, noun_drop, noun_worker;
+    noun_tunnel, noun_uplink, noun_queue, noun_drop, noun_worker, noun_upload, noun_body, noun_sg,
+    noun_tag, noun_binding;
 
 /* Name -> index, or -EINVAL / -ENOENT with a text that says which noun to list. */
 int lookup(struct text *t, const struct names *names, const char *noun, const char *field,
@@ -62,6 +86,9 @@ uint16_t card_fn_vif(const struct ob_card *c, uint32_t fn);
 /* ENI of function 'fn', or NAMES_NONE. */
 uint32_t card_eni_of_fn(const struct ob_card *c, uint32_t fn);
 
+/* An ENI that the security group is bound to, or NAMES_NONE. */
+uint32_t card_eni_of_sg(const struct ob_card *c, uint32_t sg);
+
 /* dispatch.c: a request, split from how it came. */
 struct listing {
 	const struct noun *noun; /* NULL: none is under way */
@@ -73,8 +100,8 @@ struct listing {
 /* Handles one packet. Returns the bytes of the answer in 'out' (ANSWER_MAX of them at most), or 0 when 'l' was begun: its packets come
  * from listing_fill. '*hangup': the peer does not speak this protocol; close after the answer. */
 #define ANSWER_MAX (sizeof(struct ob_bus_hdr) + sizeof(struct text))
-size_t dispatch(
-    struct ob_card *c, const void *req, size_t len, void *out, struct listing *l, bool *hangup);
+size_t dispatch(struct ob_card *c, struct upload *up, const void *req, size_t len, void *out,
+    struct listing *l, bool *hangup);
 /* The next packet of a listing, at most 'out_len' bytes. '*cursor' is where the one after it begins: store it once the packet is sent.
  * '*more' false: it was the last one. */
 size_t listing_fill(struct ob_card *c, const struct listing *l, void *out, size_t out_len,

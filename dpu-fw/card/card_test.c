@@ -205,7 +205,7 @@ static void eni_fields_are_checked(void **state)
 	REFUSED(OB_BUS_ENI, e, bad.n_dns = 5, -EINVAL, "DNS");
 	REFUSED(OB_BUS_ENI, e, bad.n_dns = 1, -EINVAL, "dns is missing");
 	REFUSED(OB_BUS_ENI, e, bad.n_routers = 1, -EINVAL, "router is missing");
-	REFUSED(OB_BUS_ENI, e, bad.reserved[1] = 1, -EINVAL, "reserved");
+	REFUSED(OB_BUS_ENI, e, bad.reserved = 1, -EINVAL, "reserved");
 	REFUSED(OB_BUS_ENI, e, bad.mac[0] = 3, -EINVAL, "multicast");
 	REFUSED(OB_BUS_ENI, e, bad.router_mac[0] = 3, -EINVAL, "multicast");
 	REFUSED(OB_BUS_ENI, e, bad.mtu = 60, -EINVAL, "mtu");
@@ -237,6 +237,7 @@ static void eni_comes_back_as_given_and_can_change(void **state)
 	assert_int_equal(list(OB_BUS_ENI, NULL, 0, &r, sizeof(r)), 1);
 	assert_int_equal(r.mtu, 1500);
 	r.mtu = 0;
+	e.default_in = e.default_out = 1;
 	assert_memory_equal(&r, &e, sizeof(r));
 	r.lease_s = 61;
 	r.addr[0].b[3] = 6;
@@ -251,6 +252,7 @@ static void eni_comes_back_as_given_and_can_change(void **state)
 static void route_fields_are_checked(void **state)
 {
 	struct ob_bus_route r = route("red", ip4(10, 1, 0, 0, 16));
+	struct ob_bus_ip hop = ip4(10, 1, 0, 1, 32);
 
 	(void)state;
 	add_basics();
@@ -260,10 +262,20 @@ static void route_fields_are_checked(void **state)
 	REFUSED(OB_BUS_ROUTE, r, bad.prefix.b[2] = 1, -EINVAL, "after its prefix");
 	REFUSED(OB_BUS_ROUTE, r, bad.prefix.prefix_len = 40, -EINVAL, "prefix length");
 	REFUSED(OB_BUS_ROUTE, r, bad.action = 0, -EINVAL, "action");
-	REFUSED(OB_BUS_ROUTE, r, bad.reserved[2] = 1, -EINVAL, "reserved");
+	REFUSED(OB_BUS_ROUTE, r, bad.reserved[1] = 1, -EINVAL, "reserved");
 	REFUSED(OB_BUS_ROUTE, r, strcpy(bad.to_vnet, "none"), -ENOENT, "none");
 	REFUSED(OB_BUS_ROUTE, r, memset(bad.to_vnet, 'x', 32), -EINVAL, "to_vnet");
 	REFUSED(OB_BUS_ROUTE, r, (bad.action = 2, strcpy(bad.to_vnet, "red")), -EINVAL, "drops");
+	REFUSED(
+	    OB_BUS_ROUTE, r, (bad.action = 2, bad.n_hops = 1, bad.hop[0] = hop), -EINVAL, "drops");
+	REFUSED(OB_BUS_ROUTE, r, (bad.n_hops = 1, bad.hop[0] = hop), -EINVAL, "no next hops");
+	REFUSED(OB_BUS_ROUTE, r, bad.action = 3, -EINVAL, "no next hop");
+	REFUSED(OB_BUS_ROUTE, r, bad.action = 5, -EINVAL, "action 5");
+	REFUSED(OB_BUS_ROUTE, r, (bad.action = 3, bad.n_hops = 17), -EINVAL, "17 next hops");
+	REFUSED(OB_BUS_ROUTE, r, (bad.action = 3, bad.n_hops = 1), -EINVAL, "missing");
+	REFUSED(OB_BUS_ROUTE, r, bad.hop[15] = hop, -EINVAL, "not zero");
+	REFUSED(OB_BUS_ROUTE, r, (bad.action = 3, bad.n_hops = 2, bad.hop[0] = bad.hop[1] = hop),
+	    -EINVAL, "hop");
 	assert_int_equal(ADD(OB_BUS_ROUTE, r), 0);
 	REFUSED(OB_BUS_ROUTE, r, (void)0, -EEXIST, "10.1.0.0/16");
 }
@@ -288,6 +300,15 @@ static void routes_are_listed_by_vnet(void **state)
 	assert_int_equal(SET(OB_BUS_ROUTE, got), 0);
 	assert_int_equal(list(OB_BUS_ROUTE, &b, sizeof(b), &got, sizeof(got)), 1);
 	assert_int_equal(got.action, 2);
+	got.action = 4;
+	strcpy(got.to_vnet, "red");
+	got.n_hops = 2;
+	got.hop[0] = ip4(10, 9, 0, 1, 32);
+	got.hop[1] = ip4(10, 9, 0, 2, 32);
+	assert_int_equal(SET(OB_BUS_ROUTE, got), 0);
+	b = got;
+	assert_int_equal(list(OB_BUS_ROUTE, &b, sizeof(b), &got, sizeof(got)), 1);
+	assert_memory_equal(&got, &b, sizeof(b));
 	assert_int_equal(DEL(OB_BUS_ROUTE, b), 0);
 	assert_int_equal(DEL(OB_BUS_ROUTE, b), -ENOENT);
 	assert_int_equal(list(OB_BUS_ROUTE, NULL, 0, NULL, 0), 1);
@@ -452,6 +473,8 @@ static void drops_of_one_function_are_all_listed(void **state)
 {
 	struct ob_bus_function f = function("f1");
 	struct ob_bus_drop d, want = {.n_pkts = 0};
+	struct ob_bus_eni e = eni("e1", "f1", "red");
+	struct ob_bus_vnet v = vnet("red", 100);
 
 	(void)state;
 	assert_int_equal(ADD(OB_BUS_FUNCTION, f), 0);
@@ -463,6 +486,13 @@ static void drops_of_one_function_are_all_listed(void **state)
 	assert_true(d.help[0] != '\0');
 	strcpy(want.function, "uplink");
 	assert_int_equal(list(OB_BUS_DROP, &want, sizeof(want), &d, sizeof(d)), OB_N_DROPS);
+	want = (struct ob_bus_drop){.eni = "e1"};
+	assert_int_equal(send_rec(OB_BUS_LIST, OB_BUS_DROP, &want, sizeof(want)), -ENOENT);
+	assert_int_equal(ADD(OB_BUS_VNET, v), 0);
+	assert_int_equal(ADD(OB_BUS_ENI, e), 0);
+	assert_int_equal(list(OB_BUS_DROP, &want, sizeof(want), &d, sizeof(d)), OB_N_DROPS);
+	assert_string_equal(d.function, "f1");
+	assert_string_equal(d.eni, "e1");
 	want = (struct ob_bus_drop){.function = "f9"};
 	assert_int_equal(send_rec(OB_BUS_LIST, OB_BUS_DROP, &want, sizeof(want)), -ENOENT);
 }

@@ -20,6 +20,11 @@ static const struct noun *const nouns[] = {
     [OB_BUS_QUEUE] = &noun_queue,
     [OB_BUS_DROP] = &noun_drop,
     [OB_BUS_WORKER] = &noun_worker,
+    [OB_BUS_UPLOAD] = &noun_upload,
+    [OB_BUS_BODY] = &noun_body,
+    [OB_BUS_SG] = &noun_sg,
+    [OB_BUS_TAG] = &noun_tag,
+    [OB_BUS_BINDING] = &noun_binding,
 };
 
 /* An answer that repeats what the client needs to recognise it. */
@@ -122,8 +127,8 @@ static int apply(struct ob_card *c, const struct ob_bus_hdr *h, const struct nou
 	return 0;
 }
 
-size_t dispatch(
-    struct ob_card *c, const void *req, size_t len, void *out, struct listing *l, bool *hangup)
+size_t dispatch(struct ob_card *c, struct upload *up, const void *req, size_t len, void *out,
+    struct listing *l, bool *hangup)
 {
 	const uint8_t *body = (const uint8_t *)req + sizeof(struct ob_bus_hdr);
 	const struct noun *noun = NULL;
@@ -132,6 +137,7 @@ size_t dispatch(
 	uint16_t done = 0;
 	int rc;
 
+	c->upload = up;
 	*hangup = false;
 	l->noun = NULL;
 	if (len < sizeof(h))

@@ -14,6 +14,7 @@
 
 #include "eal.h"
 #include "notify.h"
+#include "ob_acl.h"
 #include "ob_arena.h"
 #include "ob_card.h"
 #include "ob_vpc.h"
@@ -32,7 +33,7 @@ struct app {
 	struct ob_card *card;
 	struct ob_bus *bus;
 	struct event *on_term, *on_int, *on_vif, *on_reclaim;
-	bool eal, workers, encap, policy, stages;
+	bool eal, workers, encap, policy, acl, stages;
 	char serial[32];
 	char err[512];
 };
@@ -167,6 +168,10 @@ static int start_dataplane(struct app *app)
 		rc = ob_policy_init(app->arena);
 		app->policy = rc == 0;
 	}
+	if (rc == 0) {
+		rc = ob_acl_init(app->arena);
+		app->acl = rc == 0;
+	}
 	if (rc == 0 && (rc = ob_stages_init(app->arena)) == 0) {
 		app->stages = true;
 		rc = ob_vpc_init();
@@ -257,6 +262,8 @@ static void stop(struct app *app)
 		ob_workers_stop();
 	if (app->stages)
 		ob_stages_fini();
+	if (app->acl)
+		ob_acl_fini();
 	if (app->policy)
 		ob_policy_fini();
 	if (app->encap)

@@ -9,6 +9,10 @@ static int filter(struct ob_card *c, const void *f, struct text *t)
 {
 	const struct ob_bus_drop *r = f;
 
+	int rc = name_filter(t, &c->enis, "eni", r->eni);
+
+	if (rc < 0)
+		return rc;
 	if (strcmp(r->function, CARD_UPLINK) == 0)
 		return check_filter(t, "function", r->function);
 	return name_filter(t, &c->functions, "function", r->function);
@@ -22,7 +26,7 @@ static int next(struct ob_card *c, const void *f, uint64_t *cursor, void *rec)
 	struct ob_bus_drop *r = rec;
 	unsigned reason = *cursor & 0xffff;
 	uint64_t row = *cursor >> 16;
-	const char *name = CARD_UPLINK;
+	const char *name = CARD_UPLINK, *eni = "";
 	uint16_t vif = OB_VIF_NONE;
 	uint32_t i;
 
@@ -36,16 +40,20 @@ static int next(struct ob_card *c, const void *f, uint64_t *cursor, void *rec)
 		}
 		name = c->fn_conf[i].name;
 		vif = card_fn_vif(c, i);
+		i = card_eni_of_fn(c, i);
+		eni = i != NAMES_NONE ? names_get(&c->enis, i) : "";
 	}
-	if (reason >= OB_N_DROPS || (want->function[0] && strcmp(want->function, name) != 0)) {
+	if (reason >= OB_N_DROPS || (want->function[0] && strcmp(want->function, name) != 0) ||
+	    (want->eni[0] && strcmp(want->eni, eni) != 0)) {
 		*cursor = (row + 1) << 16;
 		return -EAGAIN;
 	}
 	*cursor = row << 16 | (reason + 1u);
 	r->n_pkts = ob_drops_read(vif, reason);
-	if (r->n_pkts == 0 && want->function[0] == '\0')
+	if (r->n_pkts == 0 && want->function[0] == '\0' && want->eni[0] == '\0')
 		return -EAGAIN;
 	strcpy(r->function, name);
+	strcpy(r->eni, eni);
 	snprintf(r->reason, sizeof(r->reason), "%s", ob_drop_name(reason));
 	snprintf(r->help, sizeof(r->help), "%s", ob_drop_help(reason));
 	return 0;

@@ -18,8 +18,10 @@ static int check_counts(const struct ob_bus_eni *r, struct text *t)
 	if (r->n_dns > OB_BUS_ENI_ROUTERS)
 		return fail(t, -EINVAL, "%u DNS servers; an eni has at most %d", r->n_dns,
 		    OB_BUS_ENI_ROUTERS);
-	if (r->reserved[0] | r->reserved[1] | r->reserved[2])
+	if (r->reserved != 0)
 		return fail(t, -EINVAL, "reserved bytes are not zero");
+	if (r->default_in > 2 || r->default_out > 2)
+		return fail(t, -EINVAL, "a default is 1 (permit) or 2 (deny)");
 	if (r->n_addrs == 0)
 		return fail(t, -EINVAL, "an eni has at least one address (--ip ADDR/LEN)");
 	return 0;
@@ -96,6 +98,15 @@ static int check_free(
 	    names_get(&c->enis, other));
 }
 
+/* What judges connections that no security group does. */
+static void set_defaults(uint32_t idx, const struct ob_bus_eni *r)
+{
+	ob_acl_default_set(
+	    (uint16_t)idx, OB_ACL_IN, r->default_in == 2 ? OB_ACL_DENY : OB_ACL_PERMIT);
+	ob_acl_default_set(
+	    (uint16_t)idx, OB_ACL_OUT, r->default_out == 2 ? OB_ACL_DENY : OB_ACL_PERMIT);
+}
+
 static int add(struct ob_card *c, const void *rec, struct text *t)
 {
 	const struct ob_bus_eni *r = rec;
@@ -108,8 +119,11 @@ static int add(struct ob_card *c, const void *rec, struct text *t)
 		return rc;
 	c->eni_fn[idx] = NAMES_NONE;
 	rc = check_free(c, fn, idx, r->function, t);
-	if (rc == 0)
+	if (rc == 0) {
+		/* Before the ENI is there: nothing passes unjudged. */
+		set_defaults(idx, r);
 		rc = ob_eni_set(idx, &cfg, t->s, sizeof(t->s));
+	}
 	if (rc < 0)
 		names_del(&c->enis, idx);
 	else
@@ -128,9 +142,11 @@ static int set(struct ob_card *c, const void *rec, struct text *t)
 	    (rc = check_free(c, fn, idx, r->function, t)) < 0)
 		return rc;
 	rc = ob_eni_set(idx, &cfg, t->s, sizeof(t->s));
-	if (rc == 0)
-		c->eni_fn[idx] = fn;
-	return rc;
+	if (rc < 0)
+		return rc;
+	c->eni_fn[idx] = fn;
+	set_defaults(idx, r);
+	return 0;
 }
 
 static int del(struct ob_card *c, const void *rec, struct text *t)
@@ -141,9 +157,12 @@ static int del(struct ob_card *c, const void *rec, struct text *t)
 
 	if (rc == 0)
 		rc = ob_eni_del(idx, t->s, sizeof(t->s));
-	if (rc == 0)
-		names_del(&c->enis, idx);
-	return rc;
+	if (rc < 0)
+		return rc;
+	/* The index may be given out again. */
+	ob_acl_eni_clear((uint16_t)idx);
+	names_del(&c->enis, idx);
+	return 0;
 }
 
 static int filter(struct ob_card *c, const void *f, struct text *t)
@@ -165,6 +184,8 @@ static void fill(
 	memcpy(r->router_mac, cfg->router_mac, sizeof(r->router_mac));
 	r->mtu = cfg->mtu;
 	r->lease_s = cfg->lease_s;
+	r->default_in = ob_acl_default_get((uint16_t)idx, OB_ACL_IN) == OB_ACL_DENY ? 2 : 1;
+	r->default_out = ob_acl_default_get((uint16_t)idx, OB_ACL_OUT) == OB_ACL_DENY ? 2 : 1;
 	r->n_addrs = cfg->n_addrs;
 	r->n_routers = cfg->n_routers;
 	r->n_dns = cfg->n_dns;

@@ -16,6 +16,7 @@
 #include <rte_log.h>
 
 #include "fake_models.h"
+#include "ob_acl.h"
 #include "ob_arena.h"
 #include "ob_card.h"
 #include "ob_encap.h"
@@ -46,6 +47,7 @@ static inline int setup(void **state)
 	assert_int_equal(ob_arena_create("test", 1ull << 30, &arena), 0);
 	assert_int_equal(ob_encap_init(arena), 0);
 	assert_int_equal(ob_policy_init(arena), 0);
+	assert_int_equal(ob_acl_init(arena), 0);
 	open_card();
 	return 0;
 }
@@ -54,6 +56,7 @@ static inline int teardown(void **state)
 {
 	(void)state;
 	ob_card_destroy(card);
+	ob_acl_fini();
 	ob_policy_fini();
 	ob_encap_fini();
 	ob_arena_destroy(arena);
