@@ -23,6 +23,22 @@ struct rte_mbuf *answer_new(struct ob_worker *w, const struct ob_meta *to, struc
 	return m;
 }
 
+void answer_done(struct ob_worker *w, struct rte_mbuf *pkt, const struct ob_meta *m)
+{
+	ob_tap_fn tap = ob_tap();
+
+	if (unlikely(tap != NULL && pkt != NULL))
+		stage_show_one(tap, w, OB_FATE_ANSWERED, pkt, m, 0);
+	rte_pktmbuf_free(pkt);
+}
+
+struct rte_mbuf *answer_copy(struct ob_worker *w, const struct rte_mbuf *pkt)
+{
+	if (likely(ob_tap() == NULL))
+		return NULL;
+	return rte_pktmbuf_copy(pkt, ob_worker_pool(w), 0, UINT32_MAX);
+}
+
 void answer_send(struct ob_worker *w, struct ob_burst *b)
 {
 	if (b->n == 0)

@@ -114,12 +114,15 @@ void ob_stage_answer_arp(struct ob_worker *w, struct ob_burst *b)
 	unsigned k = 0;
 
 	for (unsigned i = 0; i < b->n; i++) {
+		struct rte_mbuf *was = answer_copy(w, b->pkt[i]);
 		enum ob_drop why = answer_one(b->pkt[i], &b->meta[i]);
 
 		if (why != OB_PASS) {
+			rte_pktmbuf_free(was);
 			ob_drop(w, why, b->meta[i].in_vif, b->pkt[i]);
 			continue;
 		}
+		answer_done(w, was, &b->meta[i]);
 		burst_keep(b, k++, i);
 	}
 	b->n = (uint16_t)k;

@@ -249,7 +249,7 @@ void ob_stage_answer_dhcp4(struct ob_worker *w, const struct ob_eni *eni, struct
 			continue;
 		}
 		answer_one(w, eni, &b->meta[i], &r, type, &out);
-		rte_pktmbuf_free(b->pkt[i]);
+		answer_done(w, b->pkt[i], &b->meta[i]);
 	}
 	b->n = 0;
 	answer_send(w, &out);

@@ -50,6 +50,7 @@ static void echo_one(const struct ob_eni *eni, struct rte_mbuf *pkt, struct ob_m
 
 void ob_stage_answer_echo(struct ob_worker *w, const struct ob_eni *eni, struct ob_burst *b)
 {
+	ob_tap_fn tap = ob_tap();
 	unsigned k = 0;
 
 	for (unsigned i = 0; i < b->n; i++) {
@@ -57,6 +58,8 @@ void ob_stage_answer_echo(struct ob_worker *w, const struct ob_eni *eni, struct 
 			ob_drop(w, OB_DROP_MALFORMED_L4, b->meta[i].in_vif, b->pkt[i]);
 			continue;
 		}
+		if (unlikely(tap != NULL))
+			stage_show_one(tap, w, OB_FATE_ANSWERED, b->pkt[i], &b->meta[i], 0);
 		echo_one(eni, b->pkt[i], &b->meta[i]);
 		burst_keep(b, k++, i);
 	}

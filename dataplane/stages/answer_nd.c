@@ -225,7 +225,7 @@ void ob_stage_answer_nd(struct ob_worker *w, struct ob_burst *b)
 		if (why != OB_PASS)
 			ob_drop(w, why, b->meta[i].in_vif, b->pkt[i]);
 		else
-			rte_pktmbuf_free(b->pkt[i]);
+			answer_done(w, b->pkt[i], &b->meta[i]);
 	}
 	b->n = 0;
 	answer_send(w, &out);

@@ -5,20 +5,25 @@
 
 #include <errno.h>
 
-static inline void encap_one(
-    struct ob_worker *w, struct stage_ctx *c, struct rte_mbuf *pkt, const struct ob_meta *m)
+/* 'tap' is a constant where nobody watches. */
+static __rte_always_inline void encap_one(struct ob_worker *w, struct stage_ctx *c, ob_tap_fn tap,
+    struct rte_mbuf *pkt, const struct ob_meta *m)
 {
+	uint32_t len = tap != NULL ? rte_pktmbuf_pkt_len(pkt) : 0;
 	enum ob_drop why = ob_encap_push(w, pkt, m);
 
-	if (unlikely(why != OB_PASS))
+	if (unlikely(why != OB_PASS)) {
 		ob_drop(w, why, m->in_vif, pkt);
-	else
-		uplink_tx_put(w, c, pkt);
+		return;
+	}
+	if (tap != NULL)
+		stage_show_one(tap, w, OB_FATE_SENT, pkt, m, rte_pktmbuf_pkt_len(pkt) - len);
+	uplink_tx_put(w, c, pkt);
 }
 
 /* Kept out of the loop: one super-packet is worth many packets. */
-static __rte_noinline void encap_gso(
-    struct ob_worker *w, struct stage_ctx *c, struct rte_mbuf *pkt, struct ob_meta *m)
+static __rte_noinline void encap_gso(struct ob_worker *w, struct stage_ctx *c, ob_tap_fn tap,
+    struct rte_mbuf *pkt, struct ob_meta *m)
 {
 	struct rte_mbuf *seg[OB_PKT_MAX_SEGS];
 	int n = ob_pkt_segment(pkt, m, ob_worker_pool(w), seg, OB_PKT_MAX_SEGS);
@@ -28,10 +33,10 @@ static __rte_noinline void encap_gso(
 		return;
 	}
 	for (int i = 0; i < n; i++)
-		encap_one(w, c, seg[i], m);
+		encap_one(w, c, tap, seg[i], m);
 }
 
-void ob_stage_encap(struct ob_worker *w, struct ob_burst *b)
+static __rte_always_inline void encap_all(struct ob_worker *w, ob_tap_fn tap, struct ob_burst *b)
 {
 	struct stage_ctx *c = ctx_of(w);
 
@@ -39,14 +44,30 @@ void ob_stage_encap(struct ob_worker *w, struct ob_burst *b)
 		struct ob_meta *m = &b->meta[i];
 
 		if (unlikely(m->flags & OB_PKT_GSO)) {
-			encap_gso(w, c, b->pkt[i], m);
+			encap_gso(w, c, tap, b->pkt[i], m);
 			continue;
 		}
 		if ((m->flags & OB_PKT_L4_CSUM_PARTIAL) && ob_pkt_complete_csum(b->pkt[i], m) < 0) {
 			ob_drop(w, OB_DROP_MALFORMED_L4, m->in_vif, b->pkt[i]);
 			continue;
 		}
-		encap_one(w, c, b->pkt[i], m);
+		encap_one(w, c, tap, b->pkt[i], m);
 	}
 	b->n = 0;
+}
+
+/* The loop once more, so that a packet that nobody watches pays nothing. */
+static __rte_noinline void encap_watched(struct ob_worker *w, ob_tap_fn tap, struct ob_burst *b)
+{
+	encap_all(w, tap, b);
+}
+
+void ob_stage_encap(struct ob_worker *w, struct ob_burst *b)
+{
+	ob_tap_fn tap = ob_tap();
+
+	if (unlikely(tap != NULL))
+		encap_watched(w, tap, b);
+	else
+		encap_all(w, NULL, b);
 }

@@ -11,6 +11,8 @@ void punt_burst(struct ob_worker *w, struct uplink *u, struct rte_mbuf **pkts, u
 	unsigned put = 0;
 	uint64_t one = 1;
 
+	/* Before they are somebody else's; what does not fit is seen once more, as a drop. */
+	stage_show(w, OB_FATE_KERNEL, pkts, n);
 	if (u->conf.punt_ring != NULL)
 		put = rte_ring_mp_enqueue_burst(u->conf.punt_ring, (void *const *)pkts, n, NULL);
 	for (unsigned i = put; i < n; i++)

@@ -19,6 +19,30 @@ struct ob_edges *ob_stage_edges(struct ob_worker *w)
 	return &ctx_of(w)->edges;
 }
 
+void stage_show_all(
+    ob_tap_fn tap, struct ob_worker *w, enum ob_fate fate, struct rte_mbuf **pkts, unsigned n)
+{
+	const struct ob_seen seen = {
+	    .fate = (uint8_t)fate, .in_vif = OB_VIF_NONE, .out_vif = OB_VIF_NONE};
+
+	for (unsigned i = 0; i < n; i++)
+		tap(w, pkts[i], &seen);
+}
+
+void stage_show_one(ob_tap_fn tap, struct ob_worker *w, enum ob_fate fate,
+    const struct rte_mbuf *pkt, const struct ob_meta *m, uint32_t skip)
+{
+	const struct ob_seen seen = {.fate = (uint8_t)fate,
+	    .flags = m->flags,
+	    .in_vif = m->in_vif,
+	    .out_vif = OB_VIF_NONE,
+	    .tunnel = m->tunnel,
+	    .vni = m->vni,
+	    .skip = skip};
+
+	tap(w, pkt, &seen);
+}
+
 int ob_stages_init(struct ob_arena *arena)
 {
 	bool fresh;

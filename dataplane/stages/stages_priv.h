@@ -48,6 +48,22 @@ static inline void stage_count(uint64_t *c, uint64_t n)
 	__atomic_store_n(c, *c + n, __ATOMIC_RELAXED);
 }
 
+/* stages.c: tells whoever watches. */
+void stage_show_all(
+    ob_tap_fn tap, struct ob_worker *w, enum ob_fate fate, struct rte_mbuf **pkts, unsigned n);
+/* 'skip': bytes in front of 'pkt' that are not 'm's. */
+void stage_show_one(ob_tap_fn tap, struct ob_worker *w, enum ob_fate fate,
+    const struct rte_mbuf *pkt, const struct ob_meta *m, uint32_t skip);
+
+static inline void stage_show(
+    struct ob_worker *w, enum ob_fate fate, struct rte_mbuf **pkts, unsigned n)
+{
+	ob_tap_fn tap = ob_tap();
+
+	if (unlikely(tap != NULL))
+		stage_show_all(tap, w, fate, pkts, n);
+}
+
 static inline void edge_put(
     struct ob_edges *e, enum ob_edge edge, struct rte_mbuf *pkt, const struct ob_meta *meta)
 {
@@ -130,6 +146,11 @@ static inline bool is_link_local(const uint8_t ip[16])
 
 /* An empty packet with room in front, and its metadata: to the guest that 'to' came from. NULL: counted NO_MBUF. */
 struct rte_mbuf *answer_new(struct ob_worker *w, const struct ob_meta *to, struct ob_meta *meta);
+/* The question, once its answer is made: frees it. */
+void answer_done(struct ob_worker *w, struct rte_mbuf *pkt, const struct ob_meta *m);
+/* For a question that becomes its answer: a copy for who watches, or NULL. answer_done with the copy if it was answered; else
+ * rte_pktmbuf_free. Both take NULL. */
+struct rte_mbuf *answer_copy(struct ob_worker *w, const struct rte_mbuf *pkt);
 /* Sends made packets: to in_vif's guest, or through the tunnel they came by. */
 void answer_send(struct ob_worker *w, struct ob_burst *b);
 /* Each fills in a header and returns what is behind it. */

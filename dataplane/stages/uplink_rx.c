@@ -39,6 +39,7 @@ static void rx_burst(
 		}
 	}
 	b->n = (uint16_t)k;
+	stage_show(w, OB_FATE_WIRE_IN, b->pkt, k);
 	if (n_kernel > 0)
 		punt_burst(w, u, kernel, n_kernel);
 	if (k > 0 && input != NULL)

@@ -43,13 +43,14 @@ void uplink_tx_flush(struct ob_worker *w, void *arg)
 	if (c->n_tx == 0)
 		return;
 	if (unlikely(u == NULL)) {
-		ob_drop_count(w, OB_DROP_NO_NEXTHOP, OB_VIF_NONE, c->n_tx);
-		rte_pktmbuf_free_bulk(c->tx, c->n_tx);
+		ob_drop_bulk(w, OB_DROP_NO_NEXTHOP, OB_VIF_NONE, c->tx, c->n_tx);
 		c->n_tx = 0;
 		return;
 	}
 	count = (uint16_t)(u->multi_seg ? c->n_tx : linearize(w, c->tx, c->n_tx));
 	bytes = bytes_of(c->tx, count);
+	/* Before the port has them: afterwards they may be gone. What it then does not take is seen once more, as a drop. */
+	stage_show(w, OB_FATE_WIRE_OUT, c->tx, count);
 	queue = (uint16_t)(ob_worker_id(w) % u->conf.n_txq);
 	if (u->shared_txq)
 		rte_spinlock_lock(&u->tx_lock[queue]);
@@ -60,8 +61,7 @@ void uplink_tx_flush(struct ob_worker *w, void *arg)
 		rte_spinlock_unlock(&u->tx_lock[queue]);
 	if (unlikely(sent < count)) {
 		bytes -= bytes_of(c->tx + sent, count - sent);
-		ob_drop_count(w, OB_DROP_UPLINK_FULL, OB_VIF_NONE, count - sent);
-		rte_pktmbuf_free_bulk(c->tx + sent, count - sent);
+		ob_drop_bulk(w, OB_DROP_UPLINK_FULL, OB_VIF_NONE, c->tx + sent, count - sent);
 	}
 	stage_count(&n->tx_pkts, sent);
 	stage_count(&n->tx_bytes, bytes);

@@ -180,9 +180,22 @@ static int write_packet(struct vif_queue *q, struct vif_stock *st, struct rte_mb
 	return rc;
 }
 
-/* One frame that the guest takes as it is. Consumes it. */
-static void put_one(
-    struct ob_worker *w, struct vif_queue *q, struct rte_mbuf *m, const struct ob_meta *meta)
+/* 'skip': bytes in front of the frame. */
+static void show(ob_tap_fn tap, struct ob_worker *w, const struct rte_mbuf *m,
+    const struct ob_meta *meta, uint16_t out_vif, uint32_t skip)
+{
+	const struct ob_seen seen = {.fate = OB_FATE_DELIVERED,
+	    .flags = meta->flags,
+	    .in_vif = meta->in_vif,
+	    .out_vif = out_vif,
+	    .skip = skip};
+
+	tap(w, m, &seen);
+}
+
+/* One frame that the guest takes as it is. Consumes it. 'tap' is a constant where nobody watches. */
+static __rte_always_inline void put_one(struct ob_worker *w, struct vif_queue *q, ob_tap_fn tap,
+    struct rte_mbuf *m, const struct ob_meta *meta)
 {
 	struct vif_stock *st = &q->vw->stock;
 	uint32_t bytes = m->pkt_len;
@@ -201,9 +214,13 @@ static void put_one(
 			vif_count(&q->counters->n_full, 1);
 		else
 			vif_count(&q->counters->n_errors, 1);
+		/* Without the header that it may have got. */
+		rte_pktmbuf_adj(m, (uint16_t)(m->pkt_len - bytes));
 		ob_drop(w, why, q->vif_idx, m);
 		return;
 	}
+	if (tap != NULL)
+		show(tap, w, m, meta, q->vif_idx, m->pkt_len - bytes);
 	st->first += n_bufs;
 	st->n_pkts++;
 	st->n_bytes += bytes;
@@ -214,8 +231,8 @@ static void put_one(
 	st->done[st->n_done++] = m;
 }
 
-static void put_segmented(
-    struct ob_worker *w, struct vif_queue *q, struct rte_mbuf *m, struct ob_meta *meta)
+static __rte_noinline void put_segmented(struct ob_worker *w, struct vif_queue *q, ob_tap_fn tap,
+    struct rte_mbuf *m, struct ob_meta *meta)
 {
 	struct rte_mbuf **seg = q->vw->seg;
 	int n = ob_pkt_segment(m, meta, ob_worker_pool(w), seg, OB_PKT_MAX_SEGS);
@@ -226,15 +243,15 @@ static void put_segmented(
 		return;
 	}
 	for (int i = 0; i < n; i++)
-		put_one(w, q, seg[i], meta);
+		put_one(w, q, tap, seg[i], meta);
 }
 
-static inline void deliver_one(
-    struct ob_worker *w, struct vif_queue *q, struct rte_mbuf *m, struct ob_meta *meta)
+static __rte_always_inline void deliver_one(struct ob_worker *w, struct vif_queue *q, ob_tap_fn tap,
+    struct rte_mbuf *m, struct ob_meta *meta)
 {
 	if (meta->flags & OB_PKT_GSO) {
 		if (!vnet_takes_gso(m, meta, q->flags)) {
-			put_segmented(w, q, m, meta);
+			put_segmented(w, q, tap, m, meta);
 			return;
 		}
 		q->vw->stock.n_gso++;
@@ -243,7 +260,15 @@ static inline void deliver_one(
 		ob_drop(w, OB_DROP_MALFORMED_L4, q->vif_idx, m);
 		return;
 	}
-	put_one(w, q, m, meta);
+	put_one(w, q, tap, m, meta);
+}
+
+/* The loop once more, so that a packet that nobody watches pays nothing. */
+static __rte_noinline void deliver_watched(
+    struct ob_worker *w, struct vif_queue *q, ob_tap_fn tap, struct ob_burst *b, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		deliver_one(w, q, tap, b->pkt[i], &b->meta[i]);
 }
 
 static void drop_edge(struct ob_worker *w, struct vif_queue *q)
@@ -257,6 +282,7 @@ void vif_deliver(struct ob_worker *w, struct vif_queue *q)
 {
 	struct vif_stock *st = &q->vw->stock;
 	struct ob_burst *b = q->edge;
+	ob_tap_fn tap = ob_tap();
 	unsigned n = b->n;
 	int rc;
 
@@ -276,8 +302,11 @@ void vif_deliver(struct ob_worker *w, struct vif_queue *q)
 		drop_edge(w, q);
 		return;
 	}
-	for (unsigned i = 0; i < n; i++)
-		deliver_one(w, q, b->pkt[i], &b->meta[i]);
+	if (unlikely(tap != NULL))
+		deliver_watched(w, q, tap, b, n);
+	else
+		for (unsigned i = 0; i < n; i++)
+			deliver_one(w, q, NULL, b->pkt[i], &b->meta[i]);
 	b->n = 0;
 	stock_settle(q, st);
 	if (ob_virtq_broken(q->vq)) {
@@ -390,13 +419,28 @@ static struct vif_port_tx *port_tx(const struct ob_worker *w, const struct ob_vi
 		   : NULL;
 }
 
+/* To ports: shown when they are put into the port's buffer. What it then does not take is seen once more, as a drop. */
+static __rte_noinline void show_to_ports(ob_tap_fn tap, struct ob_worker *w, struct rte_mbuf **pkts,
+    const struct ob_meta *meta, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		uint16_t idx = meta[i].out_vif;
+
+		if (port_tx(w, ob_vif_get(idx)) != NULL)
+			show(tap, w, pkts[i], &meta[i], idx, 0);
+	}
+}
+
 void ob_vif_output(struct ob_worker *w, struct rte_mbuf **pkts, struct ob_meta *meta, unsigned n)
 {
+	ob_tap_fn tap = ob_tap();
 	struct handoff h;
 	const struct ob_vif *vif = NULL;
 	struct vif_port_tx *tx = NULL;
 	uint16_t idx = OB_VIF_NONE;
 
+	if (unlikely(tap != NULL))
+		show_to_ports(tap, w, pkts, meta, n);
 	h.n = 0;
 	h.to = NULL;
 	for (unsigned i = 0; i < n; i++) {

@@ -98,8 +98,7 @@ void vif_port_flush(struct ob_worker *w, struct vif_port_tx *t)
 	if (p->shared_txq)
 		rte_spinlock_unlock(&p->lock[t->queue]);
 	if (unlikely(sent < n)) {
-		ob_drop_count(w, OB_DROP_GUEST_RING_FULL, p->vif_idx, n - sent);
-		rte_pktmbuf_free_bulk(t->pkt + sent, n - sent);
+		ob_drop_bulk(w, OB_DROP_GUEST_RING_FULL, p->vif_idx, t->pkt + sent, n - sent);
 	}
 }
 

@@ -59,10 +59,45 @@ void ob_drop_count(struct ob_worker *w, enum ob_drop reason, uint16_t vif, uint6
 	__atomic_store_n(c, *c + n, __ATOMIC_RELAXED);
 }
 
+ob_tap_fn ob_tap_installed;
+
+void ob_tap_set(ob_tap_fn fn)
+{
+	__atomic_store_n(&ob_tap_installed, fn, __ATOMIC_RELEASE); /* pairs with ob_tap */
+}
+
+/* Kept out of the way of drops that nobody watches. */
+static __rte_noinline void show(ob_tap_fn tap, struct ob_worker *w, enum ob_drop reason,
+    uint16_t vif, struct rte_mbuf **pkts, unsigned n)
+{
+	const struct ob_seen seen = {.fate = OB_FATE_DROPPED,
+	    .reason = (uint8_t)reason,
+	    .in_vif = vif,
+	    .out_vif = OB_VIF_NONE};
+
+	for (unsigned i = 0; i < n; i++)
+		tap(w, pkts[i], &seen);
+}
+
 void ob_drop(struct ob_worker *w, enum ob_drop reason, uint16_t vif, struct rte_mbuf *pkt)
 {
+	ob_tap_fn tap = ob_tap();
+
 	ob_drop_count(w, reason, vif, 1);
+	if (unlikely(tap != NULL))
+		show(tap, w, reason, vif, &pkt, 1);
 	rte_pktmbuf_free(pkt);
+}
+
+void ob_drop_bulk(
+    struct ob_worker *w, enum ob_drop reason, uint16_t vif, struct rte_mbuf **pkts, unsigned n)
+{
+	ob_tap_fn tap = ob_tap();
+
+	ob_drop_count(w, reason, vif, n);
+	if (unlikely(tap != NULL))
+		show(tap, w, reason, vif, pkts, n);
+	rte_pktmbuf_free_bulk(pkts, n);
 }
 
 uint64_t ob_drops_read(uint16_t vif, enum ob_drop reason)

@@ -262,11 +262,54 @@ void ob_workers_set_handoff(
 void ob_drop(struct ob_worker *w, enum ob_drop reason, uint16_t vif, struct rte_mbuf *pkt);
 /* Counts without a packet (n may be > 1). */
 void ob_drop_count(struct ob_worker *w, enum ob_drop reason, uint16_t vif, uint64_t n);
+/* As ob_drop, for all of 'pkts'. Context: owner. */
+void ob_drop_bulk(
+    struct ob_worker *w, enum ob_drop reason, uint16_t vif, struct rte_mbuf **pkts, unsigned n);
 /* Sum over workers. 'vif' may be OB_VIF_NONE. Context: control. */
 uint64_t ob_drops_read(uint16_t vif, enum ob_drop reason);
 /* Zeroes a function's row when its index is given to a new function. Context: control. */
 void ob_drops_clear(uint16_t vif);
 void ob_worker_counters_read(unsigned id, struct ob_worker_counters *out);
+
+/* ---- who watches packets (dataplane/capture) ------------------------------------------------------------------------------- */
+
+/* What becomes of a packet, told where it is known. */
+enum ob_fate {
+	OB_FATE_DROPPED,   /* reason; in_vif: on whom it was counted */
+	OB_FATE_DELIVERED, /* to the guest of out_vif */
+	OB_FATE_SENT,	   /* of in_vif, into 'tunnel' with 'vni' */
+	OB_FATE_ANSWERED,  /* by the card, in its guest's or the overlay's stead */
+	OB_FATE_WIRE_IN,   /* uplink: came in, belongs to the overlay */
+	OB_FATE_WIRE_OUT,  /* uplink: handed to the port */
+	OB_FATE_KERNEL,	   /* uplink: handed to the card's kernel */
+	OB_N_FATES
+};
+
+struct ob_seen {
+	uint8_t fate;	 /* enum ob_fate */
+	uint8_t reason;	 /* enum ob_drop */
+	uint16_t flags;	 /* OB_PKT_NAT: translated; others are not looked at */
+	uint16_t in_vif; /* OB_VIF_NONE: the uplink */
+	uint16_t out_vif;
+	uint32_t tunnel, vni;
+	uint32_t skip; /* bytes in front that are left out: outer headers */
+};
+
+/* Copies what it wants of the packet and keeps nothing of it. Context: owner. */
+typedef void (*ob_tap_fn)(
+    struct ob_worker *w, const struct rte_mbuf *pkt, const struct ob_seen *seen);
+
+extern ob_tap_fn ob_tap_installed;
+
+/* NULL: nobody watches. A stage looks once a burst. */
+static inline ob_tap_fn ob_tap(void)
+{
+	/* Acquire: pairs with the release in ob_tap_set, so that who sees the function sees what it works with. */
+	return __atomic_load_n(&ob_tap_installed, __ATOMIC_ACQUIRE);
+}
+
+/* NULL: nobody. A worker may be in the old one until a grace period has passed. Context: control. */
+void ob_tap_set(ob_tap_fn fn);
 
 /* ---- RCU (QSBR) ------------------------------------------------------------------------------------------------------------ */
 

@@ -338,6 +338,50 @@ static void drops_are_counted_per_function_and_reason(void **state)
 		assert_true(strlen(ob_drop_help(i)) > 10);
 }
 
+static unsigned n_shown;
+static uint32_t shown_len;
+static struct ob_seen shown;
+
+static void tap(struct ob_worker *w, const struct rte_mbuf *pkt, const struct ob_seen *seen)
+{
+	(void)w;
+	n_shown++;
+	shown = *seen;
+	shown_len = rte_pktmbuf_pkt_len(pkt);
+}
+
+static void a_tap_sees_each_packet_that_is_dropped(void **state)
+{
+	struct rte_mbuf *pkt[3];
+	struct ob_worker *w;
+
+	(void)state;
+	start(1, true, false);
+	w = ob_worker_get(0);
+	ob_drops_clear(3);
+	for (unsigned i = 0; i < 3; i++) {
+		pkt[i] = rte_pktmbuf_alloc(ob_worker_pool(w));
+		rte_pktmbuf_append(pkt[i], (uint16_t)(60 + i));
+	}
+	n_shown = 0;
+	ob_tap_set(tap);
+	ob_drop(w, OB_DROP_ACL_IN, 3, pkt[0]);
+	assert_int_equal(n_shown, 1);
+	assert_int_equal(shown.fate, OB_FATE_DROPPED);
+	assert_int_equal(shown.reason, OB_DROP_ACL_IN);
+	assert_int_equal(shown.in_vif, 3);
+	assert_int_equal(shown_len, 60);
+	ob_drop_count(w, OB_DROP_ACL_IN, 3, 5);
+	assert_int_equal(n_shown, 1);
+	ob_drop_bulk(w, OB_DROP_UPLINK_FULL, 3, pkt + 1, 1);
+	assert_int_equal(n_shown, 2);
+	assert_int_equal(shown_len, 61);
+	ob_tap_set(NULL);
+	ob_drop_bulk(w, OB_DROP_UPLINK_FULL, 3, pkt + 2, 1);
+	assert_int_equal(n_shown, 2);
+	assert_int_equal(ob_drops_read(3, OB_DROP_UPLINK_FULL), 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -351,6 +395,7 @@ int main(void)
 	    cmocka_unit_test_teardown(sleeping_workers_do_not_delay_a_grace_period, stop),
 	    cmocka_unit_test_teardown(handoff_carries_metadata_and_counts_what_does_not_fit, stop),
 	    cmocka_unit_test_teardown(drops_are_counted_per_function_and_reason, stop),
+	    cmocka_unit_test_teardown(a_tap_sees_each_packet_that_is_dropped, stop),
 	};
 
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);
