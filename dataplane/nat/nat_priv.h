@@ -144,3 +144,7 @@ void bind_changed(uint32_t pool); /* reports to the ENIs that are bound to the p
 /* block.c */
 void block_init(void);
 void block_fini(void);
+
+/* rewrite.c: L4 header of a packet inside an ICMP error, 'room' bytes of it, no later fragment. Returns the difference that this makes
+ * to the sum of the bytes. */
+uint64_t inside_l4(uint8_t *l4, unsigned room, uint8_t proto, uint64_t addrs, uint32_t new_ports);

@@ -6,8 +6,7 @@
  * as a session uses a port of it: so a port is given out without a lock, and the owner of a packet from outside is one lookup.
  * Within a block ports are told apart by the session table (endpoint-dependent mapping): many destinations share a port.
  *
- * NAT64 (RFC 6146, 7915): the session has IPv6 keys in both directions. The key of the IPv4 side holds both of its addresses as
- * ::ffff:a.b.c.d (ob_nat_mapped).
+ * NAT64 (RFC 6146, 7915): direction 0 of the session has an IPv6 key, direction 1 an IPv4 key.
  *
  * What is not there: IPv6 to IPv6, ALGs, port preservation or parity, destination port forwarding.
  */
@@ -133,7 +132,7 @@ enum ob_nat_kind { OB_NAT_NONE, OB_NAT_FIP, OB_NAT_BLOCK };
 
 struct ob_nat_owner {
 	uint8_t kind;	/* enum ob_nat_kind */
-	uint8_t family; /* of the guest: AF_INET6 means NAT64, the session has IPv6 keys */
+	uint8_t family; /* of the guest: AF_INET6 means NAT64 */
 	uint16_t eni;
 	uint16_t worker; /* OB_NAT_BLOCK: who has the session. OB_NAT_FIP: 0, the flow hash says */
 	uint8_t private_ip[16]; /* OB_NAT_FIP */
@@ -158,18 +157,10 @@ bool ob_nat_answers(uint16_t vnet, rte_be32_t ip, uint8_t mac[6]);
 bool ob_nat64_to_ip4(uint16_t eni, const uint8_t ip6[16], rte_be32_t *ip4);
 bool ob_nat64_to_ip6(uint16_t eni, rte_be32_t ip4, uint8_t ip6[16]);
 
-static inline void ob_nat_mapped(rte_be32_t ip4, uint8_t ip6[16])
-{
-	static const uint8_t head[12] = {[10] = 0xff, [11] = 0xff};
-
-	memcpy(ip6, head, 12);
-	memcpy(ip6 + 12, &ip4, 4);
-}
-
 /* ---- worker: rewrite ------------------------------------------------------------------------------------------------------ */
 
 /* What a packet says afterwards: the reverse of the key of the other direction. 'ports': both, as they lie in the packet (source first);
- * ICMP echo: both halves the id. Later fragments and protocols without ports: not looked at. */
+ * ICMP echo: the id in the source's half of a request, in the destination's of a reply. Later fragments and protocols without ports: not looked at. */
 struct ob_nat_to4 {
 	rte_be32_t src, dst;
 	uint32_t ports;
@@ -185,8 +176,9 @@ struct ob_nat_to6 {
 static inline void ob_nat_rewrite4(
     struct rte_mbuf *pkt, const struct ob_meta *m, const struct ob_nat_to4 *to);
 /* An ICMP error about a packet of a translated connection (RFC 5508): the packet inside becomes 'emb', what it was before its
- * translation; outside, the destination follows, and the source if the packet inside had its destination translated.
- * Returns OB_PASS; OB_DROP_ICMP_UNRELATED too short to hold a header; NAT_UNTRANSLATABLE. The packet may have been pulled together. */
+ * translation (the key of the direction in which it went, that is not the error's); outside, the destination follows, and the source
+ * if the packet inside had its destination translated. Returns OB_PASS; OB_DROP_ICMP_UNRELATED no header inside, or not what the
+ * destination had sent; NAT_UNTRANSLATABLE cannot be pulled together. */
 enum ob_drop ob_nat_rewrite4_error(
     struct rte_mbuf *pkt, struct ob_meta *m, const struct ob_nat_to4 *emb);
 

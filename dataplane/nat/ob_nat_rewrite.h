@@ -61,6 +61,15 @@ static inline void ob_nat_fix_l4(
 	ob_nat_fix(field, addrs + ports);
 }
 
+/* The id of an echo is the port of who asks. */
+static inline uint16_t ob_nat_id(bool is_request, uint32_t ports)
+{
+	uint16_t half[2];
+
+	memcpy(half, &ports, 4);
+	return half[is_request ? 0 : 1];
+}
+
 /* Protocols without a flag whose checksum covers the addresses. Not on the main way. */
 void ob_nat_fix_other(struct rte_mbuf *pkt, const struct ob_meta *m, uint64_t addrs);
 
@@ -84,7 +93,7 @@ static inline void ob_nat_rewrite4(
 		ob_nat_fix_l4(m, l4, addrs, ob_nat_diff32(ports, to->ports));
 	} else if ((m->flags & OB_PKT_ICMP) &&
 		   (l4[0] == RTE_IP_ICMP_ECHO_REQUEST || l4[0] == RTE_IP_ICMP_ECHO_REPLY)) {
-		uint16_t old, id = (uint16_t)to->ports;
+		uint16_t old, id = ob_nat_id(l4[0] == RTE_IP_ICMP_ECHO_REQUEST, to->ports);
 
 		memcpy(&old, l4 + 4, 2);
 		memcpy(l4 + 4, &id, 2);
