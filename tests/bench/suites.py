@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The benches by name, and what their ratios are wanted to be."""
+import forwarding
+
+SUITES = {
+    "encap": forwarding.encap,
+    "stateful": forwarding.stateful,
+}
+
+# (bench, ratio) -> (relation, figure)
+WANTED = {
+    ("stateful", "ovs_over_outboard_64B_4k"): (">=", 6),
+    ("stateful", "ovs_over_outboard_64B_1m"): (">=", 10),
+    ("stateful", "net_over_testpmd_io_100k"): ("<=", 3),
+    ("stateful", "net_over_testpmd_io_10m"): ("<=", 4),
+    ("cps", "outboard_over_ovs"): (">=", 5),
+    ("virtio", "outboard_over_ovs_64B"): (">=", 1.5),
+    ("virtio", "outboard_over_ovs_1500B"): (">=", 1.5),
+    ("virtio", "outboard_over_rte_vhost_64B"): (">=", 1),
+    ("scale", "bytes_per_connection"): ("<=", 192),
+    ("scale", "sessions_left"): ("<=", 0),
+    ("scale", "leaked"): ("<=", 0),
+}
+
+
+def holds(value, wanted):
+    relation, figure = wanted
+    return value >= figure if relation == ">=" else value <= figure
