@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* ARP (RFC 826). A guest's request is answered for its router and for every mapped address of its VNET; a request from the wire for
- * an address of a local ENI. Nothing is learned, nothing is flooded. */
+ * an address of a local ENI; both for public addresses of the card's NAT. Nothing is learned, nothing is flooded. */
 #include "stages_priv.h"
+
+#include "ob_nat.h"
 
 #define ARP_LEN (RTE_ETHER_HDR_LEN + sizeof(struct rte_arp_hdr))
 
@@ -56,7 +58,8 @@ static enum ob_drop lookup(
 	}
 	ob_policy_find(&key, &value, 1);
 	if (value == OB_TABLE_MISS)
-		return OB_DROP_ARP_UNANSWERED;
+		return ob_nat_answers(vnet, arp->arp_data.arp_tip, mac) ? OB_PASS
+									: OB_DROP_ARP_UNANSWERED;
 	if (value & OB_CA_ENI) {
 		const struct ob_eni *of = ob_eni_at(value & ~OB_CA_ENI);
 
