@@ -26,6 +26,7 @@ enum kind {
 	K_STATUS,   /* virtio device status bits */
 	K_FLAGS,    /* u16, names by choice.value = bit */
 	K_OPT,	    /* struct ob_bus_geneve_opt: CLASS:TYPE:HEX */
+	K_RANGE,    /* struct ob_bus_range: ADDR, ADDR-ADDR, ADDR/LEN */
 	K_ROUTE_TO, /* struct ob_bus_route: action and to_vnet */
 };
 
@@ -96,7 +97,7 @@ struct noun {
 
 extern const struct noun noun_card, noun_function, noun_vnet, noun_eni, noun_route, noun_mapping,
     noun_tunnel, noun_uplink, noun_counters, noun_drops, noun_worker, noun_sg, noun_tag,
-    noun_binding;
+    noun_binding, noun_nat_pool, noun_nat_bind, noun_fip, noun_nat64;
 extern const struct noun *const nouns[];
 extern const unsigned n_nouns;
 

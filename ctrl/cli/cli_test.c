@@ -13,8 +13,8 @@
 #include "cli.h"
 
 const struct noun *const nouns[] = {&noun_card, &noun_function, &noun_vnet, &noun_eni, &noun_route,
-    &noun_mapping, &noun_tunnel, &noun_sg, &noun_tag, &noun_binding, &noun_uplink, &noun_counters,
-    &noun_drops, &noun_worker};
+    &noun_mapping, &noun_tunnel, &noun_sg, &noun_tag, &noun_binding, &noun_nat_pool, &noun_nat_bind,
+    &noun_fip, &noun_nat64, &noun_uplink, &noun_counters, &noun_drops, &noun_worker};
 const unsigned n_nouns = sizeof(nouns) / sizeof(nouns[0]);
 
 static uint8_t record[MAX_RECORD] __attribute__((aligned(8)));
@@ -294,6 +294,37 @@ static void bindings_name_direction_and_stage(void **state)
 	assert_string_equal(shown(&noun_eni, "default_in"), "deny");
 }
 
+static void ranges_are_read_in_three_forms(void **state)
+{
+	const struct ob_bus_nat_pool *p = (const void *)record;
+
+	(void)state;
+	assert_int_equal(parse(&noun_nat_pool, V_ADD,
+			     "p --vnet out --range 198.51.100.16/28 --range 203.0.113.7 --range "
+			     "203.0.113.9-203.0.113.12 --range 203.0.113.16-203.0.113.17 --range "
+			     "0.0.0.0/0"),
+	    0);
+	assert_int_equal(p->n_ranges, 5);
+	assert_int_equal(p->range[0].first[3], 16);
+	assert_int_equal(p->range[0].last[3], 31);
+	assert_int_equal(p->range[1].last[3], 7);
+	assert_int_equal(p->range[2].last[3], 12);
+	assert_string_equal(shown(&noun_nat_pool, "range"),
+	    "198.51.100.16/28,203.0.113.7,203.0.113.9-203.0.113.12,203.0.113.16/31,0.0.0.0/0");
+	assert_int_equal(
+	    parse(&noun_nat_pool, V_ADD, "p --vnet o --range 203.0.113.9-203.0.113.8"), -EINVAL);
+	assert_int_equal(
+	    parse(&noun_nat_pool, V_ADD, "p --vnet o --range 203.0.113.9/28"), -EINVAL);
+	assert_int_equal(parse(&noun_nat_pool, V_ADD, "p --vnet o --range 203.0.113.9-"), -EINVAL);
+	assert_int_equal(parse(&noun_nat_pool, V_ADD, "p --vnet o --range 2001:db8::/64"), -EINVAL);
+	assert_int_equal(parse(&noun_nat_pool, V_ADD, "p --vnet o"), -EINVAL);
+	assert_int_equal(
+	    parse(&noun_fip, V_ADD, "203.0.113.5 --vnet o --eni e1 --private 10.0.0.5"), 0);
+	assert_int_equal(parse(&noun_fip, V_DEL, "203.0.113.5"), -EINVAL);
+	assert_int_equal(parse(&noun_nat64, V_ADD, "e1 --prefix 64:ff9b::/96"), 0);
+	assert_string_equal(shown(&noun_nat64, "prefix"), "64:ff9b::/96");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -307,6 +338,7 @@ int main(void)
 	    cmocka_unit_test(rates_are_growth_per_second_of_the_same_object),
 	    cmocka_unit_test(a_group_needs_its_rules_and_takes_them_from_options),
 	    cmocka_unit_test(bindings_name_direction_and_stage),
+	    cmocka_unit_test(ranges_are_read_in_three_forms),
 	    cmocka_unit_test(nearest_word_is_offered_only_when_near),
 	};
 

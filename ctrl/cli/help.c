@@ -70,8 +70,8 @@ void help_main(FILE *to)
 		    "       obctl NOUN --help\n\n"
 		    "nouns:\n");
 	for (unsigned i = 0; i < n_nouns; i++)
-		fprintf(to, "  %-10s %s\n", nouns[i]->name, nouns[i]->help);
-	fprintf(to, "  %-10s %s\n", "metrics", "all counters as an OpenMetrics page");
+		fprintf(to, "  %-14s %s\n", nouns[i]->name, nouns[i]->help);
+	fprintf(to, "  %-14s %s\n", "metrics", "all counters as an OpenMetrics page");
 	fprintf(to,
 	    "\noptions:\n"
 	    "  -s, --socket PATH   card bus (default: $OB_BUS or /run/outboard/card.sock)\n"

@@ -26,8 +26,8 @@ struct options {
 };
 
 const struct noun *const nouns[] = {&noun_card, &noun_function, &noun_vnet, &noun_eni, &noun_route,
-    &noun_mapping, &noun_tunnel, &noun_sg, &noun_tag, &noun_binding, &noun_uplink, &noun_counters,
-    &noun_drops, &noun_worker};
+    &noun_mapping, &noun_tunnel, &noun_sg, &noun_tag, &noun_binding, &noun_nat_pool, &noun_nat_bind,
+    &noun_fip, &noun_nat64, &noun_uplink, &noun_counters, &noun_drops, &noun_worker};
 const unsigned n_nouns = sizeof(nouns) / sizeof(nouns[0]);
 
 static int report(const struct options *o, int err, const char *text)
@@ -352,6 +352,20 @@ static int global_options(struct options *o, int argc, char **argv)
 	return n;
 }
 
+/* 'nat pool' and 'nat bind' in two words. Returns the number of words that are left. */
+static int join_words(int n, char **word)
+{
+	static char joined[32];
+
+	if (n < 2 || strcmp(word[0], "nat") != 0 ||
+	    (strcmp(word[1], "pool") != 0 && strcmp(word[1], "bind") != 0))
+		return n;
+	snprintf(joined, sizeof(joined), "nat-%s", word[1]);
+	word[0] = joined;
+	memmove(&word[1], &word[2], (size_t)(n - 2) * sizeof(word[0]));
+	return n - 1;
+}
+
 int main(int argc, char **argv)
 {
 	const char *env = getenv("OB_BUS");
@@ -365,6 +379,7 @@ int main(int argc, char **argv)
 		help_main(o.help ? stdout : stderr);
 		return o.help ? EXIT_OK : EXIT_USAGE;
 	}
+	n = join_words(n, word);
 	if (strcmp(word[0], "help") == 0) {
 		help_main(stdout);
 		return EXIT_OK;

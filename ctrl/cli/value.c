@@ -238,6 +238,46 @@ static int parse_route_to(const char *text, struct ob_bus_route *r, char *err, s
 	return 0;
 }
 
+static void put_be32(uint8_t to[4], uint32_t v)
+{
+	for (unsigned i = 0; i < 4; i++)
+		to[i] = (uint8_t)(v >> (24 - 8 * i));
+}
+
+static uint32_t get_be32(const uint8_t from[4])
+{
+	return (uint32_t)from[0] << 24 | (uint32_t)from[1] << 16 | (uint32_t)from[2] << 8 | from[3];
+}
+
+static int parse_range(const char *text, struct ob_bus_range *r, char *err, size_t len)
+{
+	const char *dash = strchr(text, '-');
+	char first[INET6_ADDRSTRLEN + 4];
+	struct ob_bus_ip a, b;
+	size_t n = dash ? (size_t)(dash - text) : strlen(text);
+
+	if (n >= sizeof(first))
+		return bad(err, len, "a range of addresses", text);
+	memcpy(first, text, n);
+	first[n] = 0;
+	if (parse_ip(dash ? K_IP : K_PREFIX, first, &a, err, len) < 0 ||
+	    (dash && parse_ip(K_IP, dash + 1, &b, err, len) < 0))
+		return -EINVAL;
+	if (a.family != 4 || (dash && b.family != 4))
+		return bad(err, len, "a range of IPv4 addresses", text);
+	memcpy(r->first, a.b, 4);
+	if (dash)
+		memcpy(r->last, b.b, 4);
+	else
+		put_be32(r->last, get_be32(a.b) | (uint32_t)(UINT32_MAX >> a.prefix_len % 32) *
+						      (a.prefix_len < 32));
+	if (get_be32(r->last) < get_be32(r->first)) {
+		snprintf(err, len, "the range %s ends before it begins", text);
+		return -EINVAL;
+	}
+	return 0;
+}
+
 int value_parse(const struct field *f, const char *text, void *to, char *err, size_t err_len)
 {
 	switch (f->kind) {
@@ -256,6 +296,8 @@ int value_parse(const struct field *f, const char *text, void *to, char *err, si
 		return parse_choice(f, text, to, err, err_len);
 	case K_OPT:
 		return parse_opt(text, to, err, err_len);
+	case K_RANGE:
+		return parse_range(text, to, err, err_len);
 	case K_ROUTE_TO:
 		return parse_route_to(text, to, err, err_len);
 	default:
@@ -330,6 +372,22 @@ static void choice_text(const struct field *f, unsigned v, char *out, size_t len
 	snprintf(out, len, v ? "%u" : "-", v);
 }
 
+/* As a prefix where it is one. */
+static void range_text(const struct ob_bus_range *r, char *out, size_t len)
+{
+	uint32_t first = get_be32(r->first), last = get_be32(r->last), mask = first ^ last;
+	char a[INET_ADDRSTRLEN], b[INET_ADDRSTRLEN];
+
+	inet_ntop(AF_INET, r->first, a, sizeof(a));
+	inet_ntop(AF_INET, r->last, b, sizeof(b));
+	if (mask == 0)
+		snprintf(out, len, "%s", a);
+	else if ((mask & (mask + 1)) == 0 && (first & mask) == 0)
+		snprintf(out, len, "%s/%d", a, __builtin_clz(mask));
+	else
+		snprintf(out, len, "%s-%s", a, b);
+}
+
 static void route_to_text(const struct ob_bus_route *r, char *out, size_t len)
 {
 	size_t at;
@@ -393,6 +451,9 @@ void value_text(const struct field *f, const void *from, char *out, size_t len)
 		break;
 	case K_OPT:
 		opt_text(from, out, len);
+		break;
+	case K_RANGE:
+		range_text(from, out, len);
 		break;
 	case K_ROUTE_TO:
 		route_to_text(from, out, len);

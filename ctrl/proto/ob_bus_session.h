@@ -26,8 +26,7 @@ struct ob_bus_nat_pool {
 	struct ob_bus_range range[OB_BUS_NAT_RANGES];
 	/* answers only */
 	uint32_t n_addrs, n_blocks, n_blocks_used, n_enis;
-	uint64_t n_sessions, n_tries, n_blocks_taken, n_blocks_put, n_full, n_limit,
-	    n_untranslatable;
+	uint64_t n_asked, n_tries, n_blocks_taken, n_blocks_put, n_full, n_limit, n_untranslatable;
 };
 static_assert(sizeof(struct ob_bus_nat_pool) == 216, "wire layout");
 

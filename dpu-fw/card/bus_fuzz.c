@@ -15,6 +15,7 @@
 #include "ob_arena.h"
 #include "ob_card.h"
 #include "ob_encap.h"
+#include "ob_nat.h"
 #include "ob_policy.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -71,7 +72,7 @@ static struct ob_card *card_once(void)
 		return card;
 	rte_log_set_global_level(RTE_LOG_ERR);
 	if (ob_arena_create("fuzz", 1ull << 30, &arena) < 0 || ob_encap_init(arena) < 0 ||
-	    ob_policy_init(arena) < 0 || ob_acl_init(arena) < 0)
+	    ob_policy_init(arena) < 0 || ob_acl_init(arena) < 0 || ob_nat_init(arena) < 0)
 		abort();
 	conf.arena = arena;
 	if (ob_card_create(&conf, &card) < 0)
@@ -106,8 +107,9 @@ static struct ob_bus_hdr ask(
 /* Whatever the input made can be listed, and what is listed can be deleted, users first. */
 static void delete_all(struct ob_card *card)
 {
-	static const uint8_t order[] = {OB_BUS_BINDING, OB_BUS_SG, OB_BUS_TAG, OB_BUS_ENI,
-	    OB_BUS_MAPPING, OB_BUS_ROUTE, OB_BUS_FUNCTION, OB_BUS_VNET, OB_BUS_TUNNEL};
+	static const uint8_t order[] = {OB_BUS_BINDING, OB_BUS_SG, OB_BUS_TAG, OB_BUS_NAT_BIND,
+	    OB_BUS_NAT64, OB_BUS_FIP, OB_BUS_NAT_POOL, OB_BUS_ENI, OB_BUS_MAPPING, OB_BUS_ROUTE,
+	    OB_BUS_FUNCTION, OB_BUS_VNET, OB_BUS_TUNNEL};
 	uint8_t rec[4096];
 	struct ob_bus_hdr h;
 

@@ -9,7 +9,8 @@ import struct
 import sys
 
 ADD, DEL, SET, LIST = 1, 2, 3, 4
-(CARD, FUNCTION, VNET, ENI, ROUTE, MAPPING, TUNNEL, UPLINK, QUEUE, DROP, WORKER, UPLOAD, BODY, SG, TAG, BINDING) = range(1, 17)
+(CARD, FUNCTION, VNET, ENI, ROUTE, MAPPING, TUNNEL, UPLINK, QUEUE, DROP, WORKER, UPLOAD, BODY, SG, TAG, BINDING,
+ NAT_POOL, NAT_BIND, FIP, NAT64) = range(1, 21)
 
 
 def name(s):
@@ -96,6 +97,15 @@ def tunnel(n, encap, remote, opts=()):
     return head + bytes(32) + o + o
 
 
+def pool(n, vn, *ranges, block=0):
+    return name(n) + name(vn) + struct.pack("<6sHHHHBB", bytes(6), 0, 0, block, 0, len(ranges), 0) + \
+        b"".join(bytes(a) + bytes(b) for a, b in ranges).ljust(64, b"\0") + bytes(72)
+
+
+def fip(vn, public, e, private):
+    return name(vn) + public + private + name(e) + bytes(8)
+
+
 basics = packet(ADD, FUNCTION, function("f1"), function("f2", 2, "/run/x", 4), function("f3", 4, port="net_null0")) + packet(ADD, VNET, vnet("red", 1), vnet("blue", 2)) + \
     packet(ADD, TUNNEL, tunnel("t1", 1, ip(4, 32, 192, 0, 2, 2)), tunnel("t2", 2, ip(6, 128, *IP6, 2), [opt(0xff01, 1, b"\0\0\0\x2a")]))
 objects = basics + packet(ADD, ENI, eni("e1", "f1", "red")) + packet(ADD, MAPPING, mapping("red", ip(4, 32, 10, 0, 0, 9), "t1")) + \
@@ -105,10 +115,19 @@ groups = objects + tag(ADD, "corp", ip(4, 8, 10), ip(6, 32, *IP6, 0)) + \
     sg(ADD, "web", rule(100, 1, (6,), [ip(4, 8, 10)], dports=[(80, 90)]), rule(110, 4, src_tags=["corp"]), rule(120, 3, (1,), dports=[(2048, 2303)])) + \
     packet(ADD, BINDING, binding("e1", 1, 1, "web"), binding("e1", 2, 5, "web"))
 
+nat = objects + packet(ADD, VNET, vnet("out", 4000)) + packet(ADD, NAT_POOL, pool("p", "out", ((198, 51, 100, 16), (198, 51, 100, 31)), block=64)) + \
+    packet(ADD, NAT_BIND, name("e1") + name("p")) + packet(ADD, FIP, fip("out", ip(4, 32, 203, 0, 113, 5), "e1", ip(4, 32, 10, 0, 0, 5))) + \
+    packet(ADD, NAT64, name("e1") + ip(6, 96, 0, 0x64, 0xff, 0x9b) + bytes(4)) + \
+    packet(ADD, ROUTE, route("red", ip(4, 0), 4, "out", [ip(4, 32, 198, 51, 100, 1)]))
+
 SEEDS = {
     "basics": basics,
     "lists": objects + b"".join(packet(LIST, n) for n in range(1, 12)),
     "groups": groups + b"".join(packet(LIST, n) for n in (SG, TAG, BINDING)) + packet(LIST, BODY, body("web", SG)) + packet(LIST, BODY, body("corp", TAG)),
+    "nat": nat + b"".join(packet(LIST, n) for n in (NAT_POOL, NAT_BIND, FIP, NAT64)) + packet(SET, NAT_BIND, name("e1") + name("p")) +
+    packet(SET, NAT_POOL, pool("p", "out", ((198, 51, 100, 16), (198, 51, 100, 40)), block=64)),
+    "nat-del": nat + packet(DEL, NAT_POOL, pool("p", "")) + packet(DEL, NAT_BIND, name("e1") + name("")) + packet(DEL, NAT_POOL, pool("p", "")) +
+    packet(DEL, ENI, eni("e1", "", "")) + packet(DEL, FIP, fip("out", ip(4, 32, 203, 0, 113, 5), "", NO_IP)) + packet(DEL, VNET, vnet("out", 0)),
     "groups-set": groups + tag(SET, "corp", ip(4, 0)) + sg(SET, "web", rule(1, 2)) + sg(SET, "web", rule(1, 2), rule(1, 1)) + sg(SET, "web") +
     packet(SET, BINDING, binding("e1", 1, 1, "web")),
     "groups-del": groups + packet(DEL, SG, name("web").ljust(72, b"\0")) + packet(DEL, TAG, name("corp").ljust(48, b"\0")) +

@@ -24,6 +24,7 @@
 #include "ob_arena.h"
 #include "ob_card.h"
 #include "ob_encap.h"
+#include "ob_nat.h"
 #include "ob_policy.h"
 
 static struct event_base *base;
@@ -48,6 +49,7 @@ static int setup(void **state)
 	assert_int_equal(ob_encap_init(arena), 0);
 	assert_int_equal(ob_policy_init(arena), 0);
 	assert_int_equal(ob_acl_init(arena), 0);
+	assert_int_equal(ob_nat_init(arena), 0);
 	conf.base = base;
 	conf.arena = arena;
 	assert_int_equal(ob_card_create(&conf, &card), 0);
@@ -60,6 +62,7 @@ static int teardown(void **state)
 	(void)state;
 	ob_bus_destroy(bus);
 	ob_card_destroy(card);
+	ob_nat_fini();
 	ob_acl_fini();
 	ob_policy_fini();
 	ob_encap_fini();

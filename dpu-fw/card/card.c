@@ -106,6 +106,7 @@ static int init_tables(struct ob_card *c)
 	    (rc = names_init(&c->tunnels, a, "card.tunnels", OB_MAX_TUNNELS)) < 0 ||
 	    (rc = names_init(&c->sgs, a, "card.sgs", MAX_SGS)) < 0 ||
 	    (rc = names_init(&c->tags, a, "card.tags", MAX_TAGS)) < 0 ||
+	    (rc = names_init(&c->pools, a, "card.nat_pools", OB_MAX_NAT_POOLS)) < 0 ||
 	    (rc = init_meta(c, "card.sg_meta", MAX_SGS, &c->sg_meta)) < 0 ||
 	    (rc = init_meta(c, "card.tag_meta", MAX_TAGS, &c->tag_meta)) < 0)
 		return rc;
@@ -170,6 +171,7 @@ void ob_card_destroy(struct ob_card *c)
 	names_fini(&c->tunnels);
 	names_fini(&c->sgs);
 	names_fini(&c->tags);
+	names_fini(&c->pools);
 	free(c->body.bytes);
 	free(c);
 }

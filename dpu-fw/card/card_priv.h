@@ -6,6 +6,7 @@
 
 #include "check.h"
 #include "names.h"
+#include "ob_nat.h"
 #include "ob_policy.h"
 #include "rules.h"
 #include "upload.h"
@@ -36,7 +37,7 @@ struct ob_card {
 	char run_dir[OB_BUS_PATH];
 	uint64_t started_ns;
 	const struct ob_bus *bus; /* who serves it, for the client count */
-	struct names functions, vnets, enis, tunnels, sgs, tags;
+	struct names functions, vnets, enis, tunnels, sgs, tags, pools;
 	/* Configuration of functions by index, in the arena: the bus record with its answer fields zero. */
 	struct ob_bus_function *fn_conf;
 	/* Function of each ENI by index, in the arena. */
@@ -67,7 +68,7 @@ struct noun {
 
 extern const struct noun noun_card, noun_function, noun_vnet, noun_eni, noun_route, noun_mapping,
     noun_tunnel, noun_uplink, noun_queue, noun_drop, noun_worker, noun_upload, noun_body, noun_sg,
-    noun_tag, noun_binding;
+    noun_tag, noun_binding, noun_nat_pool, noun_nat_bind, noun_fip, noun_nat64;
 
 /* Name -> index, or -EINVAL / -ENOENT with a text that says which noun to list. */
 int lookup(struct text *t, const struct names *names, const char *noun, const char *field,

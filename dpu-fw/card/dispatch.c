@@ -25,6 +25,10 @@ static const struct noun *const nouns[] = {
     [OB_BUS_SG] = &noun_sg,
     [OB_BUS_TAG] = &noun_tag,
     [OB_BUS_BINDING] = &noun_binding,
+    [OB_BUS_NAT_POOL] = &noun_nat_pool,
+    [OB_BUS_NAT_BIND] = &noun_nat_bind,
+    [OB_BUS_FIP] = &noun_fip,
+    [OB_BUS_NAT64] = &noun_nat64,
 };
 
 /* An answer that repeats what the client needs to recognise it. */

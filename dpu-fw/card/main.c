@@ -17,6 +17,7 @@
 #include "ob_acl.h"
 #include "ob_arena.h"
 #include "ob_card.h"
+#include "ob_nat.h"
 #include "ob_vpc.h"
 #include "options.h"
 #include "version.h"
@@ -33,7 +34,7 @@ struct app {
 	struct ob_card *card;
 	struct ob_bus *bus;
 	struct event *on_term, *on_int, *on_vif, *on_reclaim;
-	bool eal, workers, encap, policy, acl, stages;
+	bool eal, workers, encap, policy, acl, nat, stages;
 	char serial[32];
 	char err[512];
 };
@@ -172,6 +173,10 @@ static int start_dataplane(struct app *app)
 		rc = ob_acl_init(app->arena);
 		app->acl = rc == 0;
 	}
+	if (rc == 0) {
+		rc = ob_nat_init(app->arena);
+		app->nat = rc == 0;
+	}
 	if (rc == 0 && (rc = ob_stages_init(app->arena)) == 0) {
 		app->stages = true;
 		rc = ob_vpc_init();
@@ -262,6 +267,8 @@ static void stop(struct app *app)
 		ob_workers_stop();
 	if (app->stages)
 		ob_stages_fini();
+	if (app->nat)
+		ob_nat_fini();
 	if (app->acl)
 		ob_acl_fini();
 	if (app->policy)

@@ -149,17 +149,44 @@ static int set(struct ob_card *c, const void *rec, struct text *t)
 	return 0;
 }
 
+/* Floating IPs are objects of their own that name the ENI. */
+static int check_unused(struct ob_card *c, uint32_t idx, struct text *t)
+{
+	struct ob_nat_fip_cfg fip;
+	uint32_t at = 0;
+	char buf[IP_TEXT];
+
+	while (ob_nat_fip_next(&at, &fip) == 0) {
+		struct ob_ip ip = {.family = AF_INET};
+
+		if (fip.eni != idx)
+			continue;
+		memcpy(ip.b, &fip.public_ip, 4);
+		return fail(t, -EBUSY,
+		    "eni %s has the floating IP %s; first 'obctl fip del %s --vnet %s'",
+		    names_get(&c->enis, idx), ip_text(&ip, buf), buf,
+		    names_get(&c->vnets, fip.vnet));
+	}
+	return 0;
+}
+
 static int del(struct ob_card *c, const void *rec, struct text *t)
 {
 	const struct ob_bus_eni *r = rec;
+	struct ob_ip prefix;
 	uint32_t idx;
 	int rc = lookup(t, &c->enis, "eni", "name", r->name, &idx);
 
-	if (rc == 0)
-		rc = ob_eni_del(idx, t->s, sizeof(t->s));
+	if (rc < 0 || (rc = check_unused(c, idx, t)) < 0)
+		return rc;
+	/* What belongs to it goes with it: the index may be given out again. */
+	if (ob_nat_binding(idx) != OB_IDX_NONE)
+		ob_nat_bind(idx, OB_IDX_NONE, NULL, 0);
+	if (ob_nat64_get(idx, &prefix) != 0)
+		ob_nat64_set(idx, &prefix, 0, NULL, 0);
+	rc = ob_eni_del(idx, t->s, sizeof(t->s));
 	if (rc < 0)
 		return rc;
-	/* The index may be given out again. */
 	ob_acl_eni_clear((uint16_t)idx);
 	names_del(&c->enis, idx);
 	return 0;

@@ -46,8 +46,10 @@ static int del(struct ob_card *c, const void *rec, struct text *t)
 	rc = ob_vnet_del(idx, t->s, sizeof(t->s));
 	if (rc == -EBUSY)
 		return fail(t, rc,
-		    "vnet %s has routes or mappings, or is the target of a route; see 'obctl route "
-		    "list' and 'obctl mapping list --vnet %s'",
+		    "vnet %s has routes or mappings, is the target of a route, or the outside of a "
+		    "NAT "
+		    "pool or floating IP; see 'obctl route list', 'obctl mapping list --vnet %s', "
+		    "'obctl nat pool list'",
 		    r->name, r->name);
 	if (rc == 0)
 		names_del(&c->vnets, idx);

@@ -20,6 +20,7 @@
 #include "ob_arena.h"
 #include "ob_card.h"
 #include "ob_encap.h"
+#include "ob_nat.h"
 #include "ob_policy.h"
 
 static struct ob_card *card;
@@ -48,6 +49,7 @@ static inline int setup(void **state)
 	assert_int_equal(ob_encap_init(arena), 0);
 	assert_int_equal(ob_policy_init(arena), 0);
 	assert_int_equal(ob_acl_init(arena), 0);
+	assert_int_equal(ob_nat_init(arena), 0);
 	open_card();
 	return 0;
 }
@@ -56,6 +58,7 @@ static inline int teardown(void **state)
 {
 	(void)state;
 	ob_card_destroy(card);
+	ob_nat_fini();
 	ob_acl_fini();
 	ob_policy_fini();
 	ob_encap_fini();
