@@ -67,7 +67,6 @@ static inline enum ob_drop take_one(struct vif_queue *q, const struct ob_virtq_c
 	memset(meta, 0, sizeof(*meta));
 	meta->in_vif = q->vif_idx;
 	meta->out_vif = OB_VIF_NONE;
-	meta->in_queue = q->pair;
 	return vnet_hdr_accept(&hdr, m, q->flags, meta) ? OB_N_DROPS : OB_DROP_VNET_HDR;
 }
 

@@ -44,7 +44,6 @@ static void tx_frame_arrives_whole_and_named(void **state)
 		assert_int_equal(rte_pktmbuf_headroom(e->in[0]), OB_HEADROOM);
 		assert_int_equal(e->in_meta[0].in_vif, ob_vif_idx(e->vif));
 		assert_int_equal(e->in_meta[0].out_vif, OB_VIF_NONE);
-		assert_int_equal(e->in_meta[0].in_queue, 0);
 		assert_int_equal(e->in_meta[0].flags, 0);
 		assert_int_equal(fake_ring_reap(&e->ring[1], &cookie, &used), 1);
 		assert_int_equal(used, 0);

@@ -12,13 +12,11 @@
 
 /* ---- from the port ---- */
 
-static inline void meta_init(
-    struct ob_meta *meta, const struct rte_mbuf *m, uint16_t vif, uint16_t queue)
+static inline void meta_init(struct ob_meta *meta, const struct rte_mbuf *m, uint16_t vif)
 {
 	memset(meta, 0, sizeof(*meta));
 	meta->in_vif = vif;
 	meta->out_vif = OB_VIF_NONE;
-	meta->in_queue = (uint8_t)queue;
 	if ((m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
 		meta->flags = OB_PKT_L4_CSUM_GOOD;
 }
@@ -35,7 +33,7 @@ static unsigned port_poll(struct ob_worker *w, void *arg)
 		return 0;
 	for (unsigned i = 0; i < n; i++) {
 		bytes += b->pkt[i]->pkt_len;
-		meta_init(&b->meta[i], b->pkt[i], p->vif_idx, r->queue);
+		meta_init(&b->meta[i], b->pkt[i], p->vif_idx);
 	}
 	b->n = n;
 	vif_count(&r->counters->n_pkts, n);

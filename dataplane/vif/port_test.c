@@ -249,7 +249,6 @@ static void each_queue_is_its_workers(void **state)
 		assert_ptr_equal(t.by[q], ob_vif_port_worker(t.vif, q));
 		assert_int_equal(t.meta[q].in_vif, ob_vif_idx(t.vif));
 		assert_int_equal(t.meta[q].out_vif, OB_VIF_NONE);
-		assert_int_equal(t.meta[q].in_queue, q);
 		assert_int_equal(ob_vif_queue_counters(ob_vif_idx(t.vif), 2 * q + 1, &c), 0);
 		assert_int_equal(c.n_pkts, 1);
 		assert_int_equal(c.n_bytes, t.in[q]->pkt_len);

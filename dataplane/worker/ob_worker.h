@@ -134,25 +134,28 @@ enum ob_pkt_flags {
 	OB_PKT_GSO = 1 << 11,	       /* TCP super-packet, mbuf tso_segsz = MSS */
 	/* crosses the virtual router: TTL is decremented, MACs are rewritten */
 	OB_PKT_ROUTED = 1 << 12,
-	OB_PKT_DF = 1 << 13,  /* IPv4 DF set, or IPv6 */
-	OB_PKT_NAT = 1 << 14, /* its session rewrites addresses or ports */
+	OB_PKT_DF = 1 << 13,	 /* IPv4 DF set, or IPv6 */
+	OB_PKT_NAT = 1 << 14,	 /* its session rewrites addresses or ports */
+	OB_PKT_TO_NAT = 1 << 15, /* sent to a public address of this card, and not translated yet */
 };
 
 /* Metadata of one packet, in a side array. Offsets are from the start of the (inner) Ethernet header. 48 bytes. */
 struct ob_meta {
-	uint16_t in_vif;     /* function it came from, or OB_VIF_NONE (uplink) */
-	uint16_t out_vif;    /* local delivery, or OB_VIF_NONE */
-	uint16_t eni;	     /* ENI index whose policy applies */
-	uint16_t flags;	     /* enum ob_pkt_flags */
-	uint8_t l2_len;	     /* 14, 18 */
-	uint8_t l4_len;	     /* TCP/UDP/ICMP header bytes, 0 unknown */
-	uint8_t ip_proto;    /* final protocol after IPv6 extension headers */
-	uint8_t in_queue;    /* queue pair of in_vif */
-	uint16_t l3_len;     /* with options / extension headers */
-	uint16_t ethertype;  /* host byte order, after VLAN */
-	uint32_t hash;	     /* symmetric flow hash of the (inner) packet */
-	uint32_t vni;	     /* of the tunnel: received with, or to send with */
+	uint16_t in_vif;  /* function it came from, or OB_VIF_NONE (uplink) */
+	uint16_t out_vif; /* local delivery, or OB_VIF_NONE */
+	uint16_t eni;	  /* ENI index whose policy applies */
+	uint16_t flags;	  /* enum ob_pkt_flags */
+	uint8_t l2_len;	  /* 14, 18 */
+	uint8_t l4_len;	  /* TCP/UDP/ICMP header bytes, 0 unknown */
+	uint8_t ip_proto; /* final protocol after IPv6 extension headers */
+	uint8_t
+	    resume; /* of a packet handed over between workers: where it goes on, as the pipeline numbers it; else 0 */
+	uint16_t l3_len;    /* with options / extension headers */
+	uint16_t ethertype; /* host byte order, after VLAN */
+	uint32_t hash;	    /* symmetric flow hash of the (inner) packet */
+	/* The next three lie as in a session's record, whence they are copied in one piece. */
 	uint32_t tunnel;     /* index of struct ob_tunnel_cfg, valid when out_vif == OB_VIF_NONE */
+	uint32_t vni;	     /* of the tunnel: received with, or to send with */
 	uint8_t new_dmac[6]; /* of a routed packet */
 	uint16_t mtu;	     /* largest inner L3 packet that fits the way out, 0 unknown */
 	/* Of OB_PKT_L4_CSUM_PARTIAL: sum from csum_start to the end, put it at csum_start + csum_offset. Offset like l2_len; not always
