@@ -2,15 +2,49 @@
 /* The rewrite of a packet whose way is decided. */
 #include "stages_priv.h"
 
-static inline void apply_one(
+/* A session's key has the identifier of an ICMP query where its sender's port would be. */
+static inline uint32_t ports_to(const struct ob_meta *m, unsigned asker_first, uint32_t ports)
+{
+	uint16_t p[2];
+
+	if (likely(!(m->flags & OB_PKT_ICMP)))
+		return ports;
+	memcpy(p, &ports, 4);
+	p[0] = p[1] = p[!asker_first];
+	memcpy(&ports, p, 4);
+	return ports;
+}
+
+/* As the other direction's packets look, turned around. */
+static __rte_noinline enum ob_drop translate(
+    struct ob_worker *w, struct rte_mbuf *pkt, struct ob_meta *m)
+{
+	uint32_t other = ob_session_peer(m->session);
+	union ob_session_key k;
+	unsigned family = ob_session_key(ob_session_shard(ob_worker_id(w)), other, &k);
+
+	if (unlikely(is_icmp_error(pkt, m)))
+		return OB_DROP_NAT_UNTRANSLATABLE;
+	if (family == 4) {
+		struct ob_session_key4 r = ob_session_reverse4(&k.v4);
+		struct ob_nat_to4 to;
+
+		memcpy(&to, &r.addrs, 8);
+		to.ports = ports_to(m, ob_session_dir(m->session) == 0, r.ports);
+		if (unlikely(!(m->flags & OB_PKT_IP4)))
+			return OB_DROP_NAT_UNTRANSLATABLE;
+		ob_nat_rewrite4(pkt, m, &to);
+		return OB_PASS;
+	}
+	return OB_DROP_NAT_UNTRANSLATABLE;
+}
+
+static inline void route_one(
     const struct ob_eni *eni, struct rte_mbuf *pkt, const struct ob_meta *m)
 {
 	struct rte_ether_hdr *eth = rte_pktmbuf_mtod(pkt, struct rte_ether_hdr *);
 	uint8_t *p = l3_of(pkt, m);
 
-	memcpy(&eth->dst_addr, m->new_dmac, 6);
-	if (!(m->flags & OB_PKT_ROUTED))
-		return;
 	memcpy(&eth->src_addr, eni->router_mac, 6);
 	if (m->flags & OB_PKT_IP4) {
 		uint32_t sum;
@@ -24,9 +58,31 @@ static inline void apply_one(
 	}
 }
 
-void ob_stage_apply(struct ob_worker *w, const struct ob_eni *eni, struct ob_burst *b)
+void ob_stage_apply(struct ob_worker *w, struct ob_burst *b)
 {
-	(void)w;
-	for (unsigned i = 0; i < b->n; i++)
-		apply_one(eni, b->pkt[i], &b->meta[i]);
+	unsigned k = 0;
+
+	for (unsigned i = 0; i < b->n; i++) {
+		struct rte_mbuf *pkt = b->pkt[i];
+		struct ob_meta *m = &b->meta[i];
+
+		if (unlikely(m->flags & OB_PKT_NAT)) {
+			enum ob_drop why = translate(w, pkt, m);
+
+			if (why != OB_PASS) {
+				ob_drop(w, why, m->in_vif, pkt);
+				continue;
+			}
+		}
+		memcpy(rte_pktmbuf_mtod(pkt, struct rte_ether_hdr *)->dst_addr.addr_bytes,
+		    m->new_dmac, 6);
+		if (m->flags & OB_PKT_ROUTED) {
+			const struct ob_eni *eni = ob_eni_at(m->eni);
+
+			if (likely(eni != NULL))
+				route_one(eni, pkt, m);
+		}
+		burst_keep(b, k++, i);
+	}
+	b->n = (uint16_t)k;
 }

@@ -24,16 +24,120 @@ static inline bool is_meant(
 	       memcmp(eni->mac, rte_pktmbuf_mtod(pkt, const uint8_t *), 6) == 0;
 }
 
-/* Why a packet found no ENI; not on the main way. */
-static __rte_noinline enum ob_drop lost(const struct ob_meta *m)
+uint16_t vnet_of_vni(uint32_t vni)
 {
-	struct ob_key key = ob_key_vni(m->vni);
+	struct ob_key key = ob_key_vni(vni);
 	uint32_t vnet;
 
 	ob_policy_find(&key, &vnet, 1);
-	if (vnet == OB_TABLE_MISS)
+	return vnet == OB_TABLE_MISS ? OB_MAX_VNETS : (uint16_t)vnet;
+}
+
+/* Key of a packet to a public address, as if it were a whole one, before it is known whose it is. Returns OB_PASS or why not. */
+static unsigned public_key(struct ob_worker *w, const struct rte_mbuf *pkt, const struct ob_meta *m,
+    uint16_t vnet, struct ob_session_key4 *k)
+{
+	struct ob_session_shard *s = ob_session_shard(ob_worker_id(w));
+	unsigned rc = ob_session_key4_of(pkt, m, 0, k);
+
+	/* Contexts beyond the ENIs' are the outsides'. */
+	if (rc == OB_SESSION_IS_FRAGMENT)
+		return ob_session_frag(s, OB_MAX_ENIS + vnet, pkt, m, &k->ports);
+	if (rc == OB_SESSION_IS_ERROR)
+		return ob_session_icmp_embedded4(pkt, m, 0, k);
+	return rc;
+}
+
+/* The flow hash by which the guest's own packets of the connection are placed. */
+static uint32_t private_hash(
+    const struct ob_nat_owner *owner, const struct ob_meta *m, const struct ob_session_key4 *k)
+{
+	struct ob_session_key6 k6 = {.ports = k->ports, .ctx_proto = k->ctx_proto};
+	struct ob_session_key4 k4 = *k;
+	rte_be32_t src;
+
+	if (owner->kind == OB_NAT_BLOCK)
+		return hash_for_worker(m->hash, owner->worker);
+	if (owner->family == AF_INET) {
+		memcpy((uint8_t *)&k4.addrs + 4, owner->private_ip, 4);
+		return hash_of_key4(&k4);
+	}
+	memcpy(&src, &k->addrs, 4);
+	memcpy(k6.dst, owner->private_ip, 16);
+	if ((k->ctx_proto & 0xff) == IPPROTO_ICMP)
+		k6.ctx_proto = IPPROTO_ICMPV6;
+	return ob_nat64_to_ip6(owner->eni, src, (uint8_t *)k6.src) ? hash_of_key6(&k6) : m->hash;
+}
+
+/* The guest behind a public address of 'vnet'. Returns OB_PASS with eni, out_vif and hash set, or why not. */
+static unsigned find_public(
+    struct ob_worker *w, const struct rte_mbuf *pkt, struct ob_meta *m, uint16_t vnet)
+{
+	const struct ob_eni *eni;
+	struct ob_session_key4 k;
+	struct ob_nat_owner owner;
+	struct ob_key key;
+	rte_be32_t ip[2];
+	uint32_t addr;
+	unsigned rc;
+
+	rc = public_key(w, pkt, m, vnet, &k);
+	if (rc != OB_PASS)
+		return rc;
+	memcpy(ip, &k.addrs, 8);
+	key = ob_nat_key(vnet, ip[1]);
+	ob_nat_find(&key, &addr, 1);
+	if (addr == OB_TABLE_MISS || ob_nat_owner(addr, (uint8_t)k.ctx_proto,
+					 nat_port(pkt, m, k.ports), &owner) == OB_NAT_NONE)
+		return OB_DROP_NAT_UNSOLICITED;
+	eni = ob_eni_at(owner.eni);
+	if (eni == NULL)
+		return OB_DROP_NAT_UNSOLICITED;
+	m->flags |= OB_PKT_TO_NAT | OB_PKT_ROUTED;
+	m->eni = eni->idx;
+	m->out_vif = eni->vif;
+	m->hash = private_hash(&owner, m, &k);
+	return OB_PASS;
+}
+
+/* No ENI has the inner MAC: perhaps it is for a public address of the card. */
+static __rte_noinline unsigned by_public_address(
+    struct ob_worker *w, const struct rte_mbuf *pkt, struct ob_meta *m)
+{
+	uint16_t vnet = vnet_of_vni(m->vni);
+	uint8_t mac[6];
+	rte_be32_t dst;
+
+	if (vnet == OB_MAX_VNETS)
 		return OB_DROP_VNI_UNKNOWN;
-	return m->flags & OB_PKT_MCAST ? OB_DROP_MULTICAST : OB_DROP_NO_INNER_ENI;
+	if (m->flags & OB_PKT_MCAST)
+		return OB_DROP_MULTICAST;
+	if (!(m->flags & OB_PKT_IP4))
+		return OB_DROP_NO_INNER_ENI;
+	memcpy(&dst, l3_of(pkt, m) + 16, 4);
+	if (!ob_nat_answers(vnet, dst, mac) ||
+	    memcmp(mac, rte_pktmbuf_mtod(pkt, const void *), 6) != 0)
+		return OB_DROP_NO_INNER_ENI;
+	return find_public(w, pkt, m, vnet);
+}
+
+void ob_stage_deliver_public(struct ob_worker *w, struct ob_burst *b)
+{
+	unsigned k = 0;
+
+	for (unsigned i = 0; i < b->n; i++) {
+		struct ob_meta *m = &b->meta[i];
+		unsigned why = OB_PASS;
+
+		if (unlikely(m->flags & OB_PKT_TO_NAT))
+			why = find_public(w, b->pkt[i], m, vnet_of_vni(m->vni));
+		if (unlikely(why != OB_PASS)) {
+			ob_drop(w, (enum ob_drop)why, m->in_vif, b->pkt[i]);
+			continue;
+		}
+		burst_keep(b, k++, i);
+	}
+	b->n = (uint16_t)k;
 }
 
 void ob_stage_deliver(struct ob_worker *w, struct ob_burst *b, struct ob_edges *e)
@@ -56,12 +160,21 @@ void ob_stage_deliver(struct ob_worker *w, struct ob_burst *b, struct ob_edges *
 		eni = value[i] != OB_TABLE_MISS ? ob_eni_at(value[i]) : NULL;
 		if (eni != NULL && unlikely(!is_meant(eni, b->pkt[i], m)))
 			eni = NULL;
-		if (unlikely(eni == NULL || m->l2_len != RTE_ETHER_HDR_LEN)) {
-			ob_drop(w, eni == NULL ? lost(m) : OB_DROP_VLAN, OB_VIF_NONE, b->pkt[i]);
+		if (unlikely(m->l2_len != RTE_ETHER_HDR_LEN)) {
+			ob_drop(w, OB_DROP_VLAN, OB_VIF_NONE, b->pkt[i]);
 			continue;
 		}
-		m->eni = eni->idx;
-		m->out_vif = eni->vif;
+		if (likely(eni != NULL)) {
+			m->eni = eni->idx;
+			m->out_vif = eni->vif;
+		} else {
+			unsigned why = by_public_address(w, b->pkt[i], m);
+
+			if (why != OB_PASS) {
+				ob_drop(w, (enum ob_drop)why, OB_VIF_NONE, b->pkt[i]);
+				continue;
+			}
+		}
 		burst_keep(b, k++, i);
 	}
 	b->n = (uint16_t)k;

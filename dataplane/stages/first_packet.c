@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The policy of a packet that a guest sends. Every packet is a first packet as long as there are no sessions. */
+/* The policy of a packet that a guest sends and that no session knows the way of. */
 #include "stages_priv.h"
 
 #define PORT_DHCP4 67
@@ -80,24 +80,42 @@ static verdict_t to_router(const struct rte_mbuf *pkt, const struct ob_meta *m, 
 	return DROP(OB_DROP_TO_ROUTER);
 }
 
-/* The route of the destination: GO with '*to' set, or where it ends. A route that is missing is no error for the ENI's own prefixes. */
-static inline verdict_t route(uint32_t value, bool on_link, uint16_t own, uint16_t *to)
+/* The route of the destination: GO with the '*key' of who has it next, or where it ends. 'dst' is the destination's own key in VNET 0.
+ * A route that is missing is no error for the ENI's own prefixes. */
+static inline verdict_t route(const struct ob_eni *eni, struct ob_meta *m, uint32_t value,
+    bool on_link, struct ob_key dst, struct ob_key *key)
 {
+	const struct ob_target *t;
+
+	*key = dst;
 	if (unlikely(value == OB_TABLE_MISS)) {
-		*to = own;
+		key->w[0] |= eni->vnet;
 		return on_link ? GO : DROP(OB_DROP_NO_ROUTE);
 	}
-	*to = (uint16_t)value;
-	return ob_route_value_action(value) == OB_ROUTE_VNET ? GO : DROP(OB_DROP_ROUTE_DROP);
+	switch (ob_route_value_action(value)) {
+	case OB_ROUTE_VNET:
+		key->w[0] |= ob_route_value_arg(value);
+		return GO;
+	case OB_ROUTE_NAT:
+		m->flags |= OB_PKT_NAT;
+		/* fallthrough */
+	case OB_ROUTE_VIA:
+		t = ob_target_at(ob_route_value_arg(value));
+		if (unlikely(t == NULL))
+			return DROP(OB_DROP_NO_ROUTE);
+		*key = *ob_target_pick(t, m->hash);
+		return GO;
+	default:
+		return DROP(OB_DROP_ROUTE_DROP);
+	}
 }
 
 static inline verdict_t look4(const struct ob_eni *eni, const struct ob_policy_vnet *vnet,
-    const struct rte_mbuf *pkt, const struct ob_meta *m, struct ob_key *key)
+    const struct rte_mbuf *pkt, struct ob_meta *m, struct ob_key *key)
 {
 	const uint8_t *p = l3_of(pkt, m);
 	rte_be32_t src, dst;
 	uint32_t value;
-	uint16_t to;
 	verdict_t v;
 
 	memcpy(&src, p + 12, 4);
@@ -113,8 +131,8 @@ static inline verdict_t look4(const struct ob_eni *eni, const struct ob_policy_v
 	if (unlikely(p[16] >= 224 || (m->flags & OB_PKT_MCAST)))
 		return DROP(OB_DROP_MULTICAST);
 	value = ob_lpm_get(vnet->lpm4, ob_lpm_key4(dst));
-	v = route(value, value != OB_TABLE_MISS || on_link4(eni, dst), eni->vnet, &to);
-	*key = ob_key_ca4(to, dst);
+	v = route(
+	    eni, m, value, value != OB_TABLE_MISS || on_link4(eni, dst), ob_key_ca4(0, dst), key);
 	if (unlikely(v != GO) && eni_routes4(eni, dst))
 		return to_router(pkt, m, RTE_IP_ICMP_ECHO_REQUEST);
 	return v;
@@ -143,20 +161,19 @@ static verdict_t look6_local(
 }
 
 static inline verdict_t look6(const struct ob_eni *eni, const struct ob_policy_vnet *vnet,
-    const struct rte_mbuf *pkt, const struct ob_meta *m, struct ob_key *key)
+    const struct rte_mbuf *pkt, struct ob_meta *m, struct ob_key *key)
 {
 	const uint8_t *p = l3_of(pkt, m);
 	bool is_nd = (m->flags & (OB_PKT_ICMP | OB_PKT_FRAG)) == OB_PKT_ICMP &&
 		     *l4_of(pkt, m) >= ND_FIRST && *l4_of(pkt, m) <= ND_LAST;
 	uint32_t value;
-	uint16_t to;
 	verdict_t v;
 
 	if (unlikely(p[24] == 0xff || (m->flags & OB_PKT_MCAST) || is_nd || !eni_has6(eni, p + 8)))
 		return look6_local(eni, pkt, m);
 	value = ob_lpm_get(vnet->lpm6, ob_lpm_key6(p + 24));
-	v = route(value, value != OB_TABLE_MISS || on_link6(eni, p + 24), eni->vnet, &to);
-	*key = ob_key_ca6(to, p + 24);
+	v = route(eni, m, value, value != OB_TABLE_MISS || on_link6(eni, p + 24),
+	    ob_key_ca6(0, p + 24), key);
 	if (unlikely(v != GO) && eni_routes6(eni, p + 24))
 		return to_router(pkt, m, ICMP6_ECHO);
 	return v;
@@ -167,13 +184,10 @@ static inline verdict_t look(const struct ob_eni *eni, const struct ob_policy_vn
 {
 	const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(pkt, const struct rte_ether_hdr *);
 
-	m->eni = eni->idx;
 	if (unlikely(memcmp(&eth->src_addr, eni->mac, 6) != 0))
 		return DROP(OB_DROP_SPOOFED_MAC);
 	if (unlikely(m->l2_len != RTE_ETHER_HDR_LEN))
 		return DROP(OB_DROP_VLAN);
-	if (memcmp(&eth->dst_addr, eni->router_mac, 6) == 0)
-		m->flags |= OB_PKT_ROUTED;
 	if (m->flags & OB_PKT_IP4)
 		return look4(eni, vnet, pkt, m, key);
 	if (m->flags & OB_PKT_IP6)
@@ -231,40 +245,116 @@ static inline void leave(struct ob_worker *w, struct ob_edges *e, verdict_t v, s
 		ob_drop(w, (enum ob_drop)LOW(v), m->in_vif, pkt);
 }
 
+/* Where the destination is a public address of this card: the guest behind it, whose own policy then judges. MISS stays MISS. */
+static void hairpin(const struct ob_key *key, struct ob_burst *f, uint32_t *addr)
+{
+	struct ob_key pub[OB_BURST_MAX];
+
+	for (unsigned i = 0; i < f->n; i++) {
+		rte_be32_t dst = 0;
+
+		if ((f->meta[i].flags & (OB_PKT_NAT | OB_PKT_IP4)) == (OB_PKT_NAT | OB_PKT_IP4))
+			memcpy(&dst, l3_of(f->pkt[i], &f->meta[i]) + 16, 4);
+		pub[i] = ob_nat_key((uint16_t)key[i].w[0], dst);
+	}
+	ob_nat_find(pub, addr, f->n);
+}
+
+static verdict_t to_public(
+    const struct rte_mbuf *pkt, struct ob_meta *m, struct first first, uint32_t addr)
+{
+	const struct ob_policy_vnet *vnet = ob_vnet_at(first.to);
+	const struct ob_eni *dst;
+	struct ob_nat_owner owner;
+
+	if (vnet == NULL ||
+	    ob_nat_owner(addr, m->ip_proto, nat_port(pkt, m, first.ports), &owner) == OB_NAT_NONE)
+		return DROP(OB_DROP_NAT_UNSOLICITED);
+	dst = ob_eni_at(owner.eni);
+	if (dst == NULL)
+		return DROP(OB_DROP_NAT_UNSOLICITED);
+	m->out_vif = dst->vif;
+	m->vni = vnet->vni;
+	m->mtu = dst->mtu;
+	m->flags |= OB_PKT_TO_NAT;
+	memcpy(m->new_dmac, dst->mac, 6);
+	return GO;
+}
+
+/* Resolved packets open their connections, or go on in them. */
+static void admit_all(struct ob_worker *w, const struct ob_eni *eni, uint32_t gen,
+    const struct ob_burst *f, const struct first *first, struct ob_burst *b)
+{
+	for (unsigned i = 0; i < f->n; i++) {
+		struct ob_meta m = f->meta[i];
+		unsigned why = admit(w, eni, true, gen, i > 0, f->pkt[i], &m, first[i]);
+
+		if (why != OB_PASS) {
+			ob_drop(w, (enum ob_drop)why, m.in_vif, f->pkt[i]);
+			continue;
+		}
+		b->pkt[b->n] = f->pkt[i];
+		b->meta[b->n++] = m;
+	}
+}
+
+static void drop_all(struct ob_worker *w, enum ob_drop why, struct ob_burst *f)
+{
+	for (unsigned i = 0; i < f->n; i++)
+		ob_drop(w, why, f->meta[i].in_vif, f->pkt[i]);
+	f->n = 0;
+}
+
 void ob_stage_first_packet(
     struct ob_worker *w, const struct ob_eni *eni, struct ob_burst *b, struct ob_edges *e)
 {
+	/* Before anything of the policy is read: what changes from here on is seen by the next packet. */
+	uint32_t gen = ob_session_eni_gen(eni->idx);
 	const struct ob_policy_vnet *vnet = ob_vnet_at(eni->vnet);
+	struct ob_burst *f = &e->burst[OB_EDGE_FIRST];
+	uint32_t value[OB_BURST_MAX], addr[OB_BURST_MAX];
+	struct first first[OB_BURST_MAX];
 	struct ob_key key[OB_BURST_MAX];
-	uint32_t value[OB_BURST_MAX];
-	unsigned k = 0, n;
+	uint16_t any = 0;
+	unsigned k = 0;
 
+	e->used &= ~(1u << OB_EDGE_FIRST);
 	if (unlikely(vnet == NULL)) {
-		for (unsigned i = 0; i < b->n; i++)
-			ob_drop(w, OB_DROP_NO_ENI, b->meta[i].in_vif, b->pkt[i]);
-		b->n = 0;
+		drop_all(w, OB_DROP_NO_ENI, f);
 		return;
 	}
-	for (unsigned i = 0; i < b->n; i++) {
-		verdict_t v = look(eni, vnet, b->pkt[i], &b->meta[i], &key[k]);
+	for (unsigned i = 0; i < f->n; i++) {
+		verdict_t v = look(eni, vnet, f->pkt[i], &f->meta[i], &key[k]);
 
 		if (unlikely(v != GO)) {
-			leave(w, e, v, b->pkt[i], &b->meta[i]);
+			leave(w, e, v, f->pkt[i], &f->meta[i]);
 			continue;
 		}
-		burst_keep(b, k++, i);
+		any |= f->meta[i].flags;
+		first[k] = (struct first){e->first_ports[i], (uint16_t)key[k].w[0]};
+		burst_keep(f, k++, i);
 	}
-	n = k;
-	ob_policy_find(key, value, n);
+	f->n = (uint16_t)k;
+	ob_policy_find(key, value, f->n);
+	if (any & OB_PKT_NAT)
+		hairpin(key, f, addr);
 	k = 0;
-	for (unsigned i = 0; i < n; i++) {
-		verdict_t v = resolve(eni, b->pkt[i], &b->meta[i], (uint16_t)key[i].w[0], value[i]);
+	for (unsigned i = 0; i < f->n; i++) {
+		struct ob_meta *m = &f->meta[i];
+		verdict_t v;
 
+		if (unlikely(m->flags & OB_PKT_NAT) && addr[i] != OB_TABLE_MISS)
+			v = to_public(f->pkt[i], m, first[i], addr[i]);
+		else
+			v = resolve(eni, f->pkt[i], m, first[i].to, value[i]);
 		if (unlikely(v != GO)) {
-			leave(w, e, v, b->pkt[i], &b->meta[i]);
+			leave(w, e, v, f->pkt[i], m);
 			continue;
 		}
-		burst_keep(b, k++, i);
+		first[k] = first[i];
+		burst_keep(f, k++, i);
 	}
-	b->n = (uint16_t)k;
+	f->n = (uint16_t)k;
+	admit_all(w, eni, gen, f, first, b);
+	f->n = 0;
 }

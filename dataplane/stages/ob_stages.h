@@ -11,24 +11,28 @@
 #include "ob_worker.h"
 
 /* X(name, "what it does"): the files of this folder, for people and for the picture in docs/. */
-#define OB_STAGES(X)                                                                             \
-	X(parse, "Ethernet, VLAN, IP, L4: offsets, flags, symmetric hash; what is not well "     \
-		 "formed ends here")                                                             \
-	X(first_packet, "anti-spoofing, route, mapping: where it goes, or which answer it gets") \
-	X(pmtu, "does not fit the way out: told by ICMP, or cut where IPv4 allows it")           \
-	X(fragment, "IPv4 without DF, cut to the path MTU")                                      \
-	X(apply, "the rewrite: TTL, MAC addresses")                                              \
-	X(encap, "checksums and segments complete, outer headers in front")                      \
-	X(uplink_tx, "out of the port")                                                          \
-	X(uplink_rx, "in from the port: overlay to us, or the kernel's")                         \
-	X(decap, "tunnel found and checked, outer headers off")                                  \
-	X(deliver, "the ENI of the VNET that has the inner MAC")                                 \
-	X(answer_arp, "ARP answered by the card")                                                \
-	X(answer_nd, "neighbour and router solicitations answered by the card")                  \
-	X(answer_dhcp4, "DHCPv4 server of each ENI")                                             \
-	X(answer_dhcp6, "DHCPv6 server of each ENI")                                             \
-	X(answer_icmp, "echo to the virtual router; time exceeded")                              \
-	X(punt, "to the card's kernel")                                                          \
+#define OB_STAGES(X)                                                                          \
+	X(parse, "Ethernet, VLAN, IP, L4: offsets, flags, symmetric hash; what is not well "  \
+		 "formed ends here")                                                          \
+	X(session, "the connection it belongs to: verdict, state and way out in one lookup")  \
+	X(first_packet, "from a guest, way unknown: anti-spoofing, route, mapping, or which " \
+			"answer it gets")                                                     \
+	X(place, "to the worker that has the connection, if it is another")                   \
+	X(admit, "may it open a connection: security groups, allowances, NAT")                \
+	X(pmtu, "does not fit the way out: told by ICMP, or cut where IPv4 allows it")        \
+	X(fragment, "IPv4 without DF, cut to the path MTU")                                   \
+	X(apply, "the rewrite: TTL, MAC addresses, NAT")                                      \
+	X(encap, "checksums and segments complete, outer headers in front")                   \
+	X(uplink_tx, "out of the port")                                                       \
+	X(uplink_rx, "in from the port: overlay to us, or the kernel's")                      \
+	X(decap, "tunnel found and checked, outer headers off")                               \
+	X(deliver, "the ENI of the VNET that has the inner MAC")                              \
+	X(answer_arp, "ARP answered by the card")                                             \
+	X(answer_nd, "neighbour and router solicitations answered by the card")               \
+	X(answer_dhcp4, "DHCPv4 server of each ENI")                                          \
+	X(answer_dhcp6, "DHCPv6 server of each ENI")                                          \
+	X(answer_icmp, "echo to the virtual router; time exceeded")                           \
+	X(punt, "to the card's kernel")                                                       \
 	X(inject, "from the card's kernel")
 
 /* ---- control ------------------------------------------------------------------------------------------------------------- */
@@ -76,12 +80,14 @@ enum ob_edge {
 	OB_EDGE_TOO_BIG,  /* fragmentation needed / packet too big is due */
 	OB_EDGE_FRAGMENT, /* to be cut */
 	OB_EDGE_LOCAL,	  /* to a guest of this card */
+	OB_EDGE_FIRST, /* no connection yet, or one whose way is to be decided anew: ob_meta.session tells */
 	OB_N_EDGES
 };
 
 struct ob_edges {
 	uint32_t used; /* bit per edge that is not empty */
 	struct ob_burst burst[OB_N_EDGES];
+	uint32_t first_ports[OB_BURST_MAX]; /* of OB_EDGE_FIRST: as in the key of a session */
 };
 
 /* The worker's edge buffers; all empty between bursts. */
@@ -89,10 +95,32 @@ struct ob_edges *ob_stage_edges(struct ob_worker *w);
 
 /* Each stage takes a burst and leaves in it what goes on along the main way. */
 void ob_stage_parse(struct ob_worker *w, struct ob_burst *b);
+/* Where a packet that was handed over goes on (ob_meta.resume). */
+enum ob_resume {
+	OB_RESUME_VIF = 0, /* in a queue of its function */
+	OB_RESUME_OUT,	   /* in front of ob_stage_session_out */
+	OB_RESUME_IN,	   /* in front of ob_stage_session_in */
+};
+
+/* Hands what other workers own over to them. 'eni': of all packets, or NULL: their meta->eni is set. */
+void ob_stage_place(
+    struct ob_worker *w, const struct ob_eni *eni, struct ob_burst *b, enum ob_resume resume);
+/* Finds the guest behind the public address of each OB_PKT_TO_NAT. */
+void ob_stage_deliver_public(struct ob_worker *w, struct ob_burst *b);
+/* Packets of known connections stay; what the policy has to see leaves by OB_EDGE_FIRST. 'out': from the guest of 'eni'. 'in': to the
+ * guests of their meta->eni, meta->out_vif its function. */
+void ob_stage_session_out(
+    struct ob_worker *w, const struct ob_eni *eni, struct ob_burst *b, struct ob_edges *e);
+void ob_stage_session_in(struct ob_worker *w, struct ob_burst *b, struct ob_edges *e);
+/* The policy for OB_EDGE_FIRST, which is empty afterwards: what it lets pass is appended to 'b', whence it came. */
 void ob_stage_first_packet(
     struct ob_worker *w, const struct ob_eni *eni, struct ob_burst *b, struct ob_edges *e);
+void ob_stage_admit_in(struct ob_worker *w, struct ob_burst *b, struct ob_edges *e);
+/* Once a round, after its packets: ages sessions. A flush hook; 'arg' is not used. */
+void ob_stage_session_round(struct ob_worker *w, void *arg);
 void ob_stage_pmtu(struct ob_worker *w, struct ob_burst *b, struct ob_edges *e);
-void ob_stage_apply(struct ob_worker *w, const struct ob_eni *eni, struct ob_burst *b);
+/* By the ENI of each packet. */
+void ob_stage_apply(struct ob_worker *w, struct ob_burst *b);
 /* Leaves nothing in the burst: what got its outer headers is in the uplink's buffer, sent when that fills or the round ends. */
 void ob_stage_encap(struct ob_worker *w, struct ob_burst *b);
 

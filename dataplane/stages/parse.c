@@ -5,25 +5,6 @@
 
 #define MAX_EXT 8 /* IPv6 extension headers; more is nobody's packet */
 
-static inline uint64_t mix(uint64_t a, uint64_t b)
-{
-	unsigned __int128 p = (unsigned __int128)a * b;
-
-	return (uint64_t)p ^ (uint64_t)(p >> 64);
-}
-
-/* Both directions of a flow have the same: sums and differences of the ends, not their order. */
-static inline uint32_t flow_hash(
-    uint64_t a, uint64_t b, uint16_t sport, uint16_t dport, uint8_t proto)
-{
-	uint64_t addrs = mix((a ^ b) ^ 0x8ebc6af09c88c6e3ull, (a + b) ^ 0x589965cc75374cc3ull);
-	uint64_t ports = (uint64_t)proto << 48 | (uint64_t)(sport ^ dport) << 24 |
-			 (uint64_t)((uint32_t)sport + dport);
-	uint64_t h = mix(addrs ^ 0x1d8e4e27c47d124full, ports ^ 0xa0761d6478bd642full);
-
-	return (uint32_t)(h ^ h >> 32);
-}
-
 /* Ends the packet after 'len' bytes: what is behind the datagram is Ethernet padding. */
 static void cut(struct rte_mbuf *pkt, uint32_t len)
 {
@@ -224,9 +205,7 @@ static inline enum ob_drop parse_ip6(struct rte_mbuf *pkt, struct ob_meta *m)
 		why = parse_l4(p + m->l3_len, RTE_MIN(len, total) - m->l3_len, m, &sport, &dport);
 	memcpy(src, p + 8, 16);
 	memcpy(dst, p + 24, 16);
-	m->hash = flow_hash(mix(src[0] ^ 0xe7037ed1a0b428dbull, src[1] ^ 0x8ebc6af09c88c6e3ull),
-	    mix(dst[0] ^ 0xe7037ed1a0b428dbull, dst[1] ^ 0x8ebc6af09c88c6e3ull), sport, dport,
-	    m->ip_proto);
+	m->hash = flow_hash(hash_ip6(src), hash_ip6(dst), sport, dport, m->ip_proto);
 	return why;
 }
 

@@ -2,6 +2,9 @@
 /* Inside dataplane/stages only. */
 #pragma once
 
+#include <assert.h>
+#include <stddef.h>
+
 #include <rte_arp.h>
 #include <rte_ether.h>
 #include <rte_icmp.h>
@@ -10,6 +13,9 @@
 #include <rte_tcp.h>
 #include <rte_udp.h>
 
+#include "ob_acl.h"
+#include "ob_nat.h"
+#include "ob_session.h"
 #include "ob_stages.h"
 
 #define TX_BUF	 256
@@ -22,6 +28,20 @@ struct bucket {
 	uint32_t reserved;
 };
 
+/* Flags of a session's way (struct ob_session_way). */
+enum {
+	WAY_NAT =
+	    1
+	    << 0, /* addresses or ports become those of the other direction's key, turned around */
+	WAY_FROM_GUEST =
+	    1
+	    << 1, /* packets of this direction come from the ENI's guest; else from the wire or another guest */
+	WAY_NAT64 = 1 << 2, /* with WAY_NAT: into the other family */
+	WAY_TO_NAT =
+	    1
+	    << 3, /* to a guest of this card by its public address: its own session translates that */
+};
+
 /* What the stages keep on a worker. */
 struct stage_ctx {
 	struct ob_edges edges;
@@ -29,6 +49,7 @@ struct stage_ctx {
 	struct rte_mbuf *tx[TX_BUF];
 	struct ob_burst rx;
 	struct ob_outer outer[OB_BURST_MAX];
+	struct bucket redo; /* decisions anew after a change of policy */
 	struct bucket icmp[OB_MAX_ENIS];
 	uint64_t
 	    ra_due[OB_MAX_ENIS]; /* TSC of the next router advertisement; 0: not heard from yet */
@@ -72,6 +93,63 @@ static inline void edge_put(
 	b->pkt[b->n] = pkt;
 	b->meta[b->n++] = *meta;
 	e->used |= 1u << edge;
+}
+
+/* To the virtual router: OB_PKT_ROUTED or 0. */
+static inline uint16_t is_routed(const struct ob_eni *eni, const struct rte_mbuf *pkt)
+{
+	return memcmp(rte_pktmbuf_mtod(pkt, const void *), eni->router_mac, 6) == 0 ? OB_PKT_ROUTED
+										    : 0;
+}
+
+/* What a session knows of the way, noted with the packet. */
+static inline void take_way(struct ob_meta *m, const struct ob_session_way *way)
+{
+	static_assert(
+	    offsetof(struct ob_meta, vni) == offsetof(struct ob_meta, tunnel) + 4 &&
+		offsetof(struct ob_meta, new_dmac) == offsetof(struct ob_meta, tunnel) + 8,
+	    "as struct ob_session_way");
+	memcpy((uint8_t *)m + offsetof(struct ob_meta, tunnel), way, sizeof(*way));
+	if (way->out & OB_WAY_LOCAL) {
+		const struct ob_eni *to = ob_eni_of_vif((uint16_t)way->out);
+
+		m->out_vif = (uint16_t)way->out;
+		m->mtu = to != NULL ? to->mtu : 0;
+	} else {
+		m->out_vif = OB_VIF_NONE;
+		m->mtu = ob_tunnel_inner_mtu(way->out);
+	}
+	if (unlikely(way->flags & (WAY_NAT | WAY_TO_NAT))) {
+		m->flags |= (way->flags & WAY_NAT ? OB_PKT_NAT : 0) |
+			    (way->flags & WAY_TO_NAT ? OB_PKT_TO_NAT : 0);
+		/* It is measured before it is translated. */
+		if (way->flags & WAY_NAT64 && m->mtu != 0)
+			m->mtu = (uint16_t)(m->mtu - ob_nat64_growth(m));
+	}
+}
+
+static inline uint64_t hash_mix(uint64_t a, uint64_t b)
+{
+	unsigned __int128 p = (unsigned __int128)a * b;
+
+	return (uint64_t)p ^ (uint64_t)(p >> 64);
+}
+
+/* Both directions of a flow have the same: sums and differences of the ends, not their order. Ports in host order. */
+static inline uint32_t flow_hash(
+    uint64_t a, uint64_t b, uint16_t sport, uint16_t dport, uint8_t proto)
+{
+	uint64_t addrs = hash_mix((a ^ b) ^ 0x8ebc6af09c88c6e3ull, (a + b) ^ 0x589965cc75374cc3ull);
+	uint64_t ports = (uint64_t)proto << 48 | (uint64_t)(sport ^ dport) << 24 |
+			 (uint64_t)((uint32_t)sport + dport);
+	uint64_t h = hash_mix(addrs ^ 0x1d8e4e27c47d124full, ports ^ 0xa0761d6478bd642full);
+
+	return (uint32_t)(h ^ h >> 32);
+}
+
+static inline uint64_t hash_ip6(const uint64_t ip[2])
+{
+	return hash_mix(ip[0] ^ 0xe7037ed1a0b428dbull, ip[1] ^ 0x8ebc6af09c88c6e3ull);
 }
 
 /* Moves packet 'i' of a burst to position 'k' <= i. */
@@ -141,6 +219,37 @@ static inline bool is_link_local(const uint8_t ip[16])
 {
 	return ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80;
 }
+
+/* admit.c */
+
+/* What is found out about a first packet before it is judged. */
+struct first {
+	uint32_t ports; /* as in the key of a session */
+	uint16_t to;	/* VNET that it goes to, or comes from */
+};
+
+/* The policy's last word on a packet whose way is in its metadata: ACLs, allowances, translation, and a session for it (or a new way for
+ * the one that it has). 'gen': read before anything else of the policy. 'again': another packet of the burst may have opened it.
+ * From a guest OB_PKT_NAT says that the route translates; afterwards it says that the session does. Returns OB_PASS or why not. */
+unsigned admit(struct ob_worker *w, const struct ob_eni *eni, bool from_guest, uint32_t gen,
+    bool again, const struct rte_mbuf *pkt, struct ob_meta *m, struct first first);
+bool is_icmp_error(const struct rte_mbuf *pkt, const struct ob_meta *m);
+/* The port by which a public address's owner is told, of a packet to it. */
+rte_be16_t nat_port(const struct rte_mbuf *pkt, const struct ob_meta *m, uint32_t ports);
+
+/* place.c: the flow hash that parse would have found, had it seen the whole packet of the key. */
+uint32_t hash_of_key4(const struct ob_session_key4 *k);
+uint32_t hash_of_key6(const struct ob_session_key6 *k);
+/* A hash that names worker 'worker' as the owner. */
+uint32_t hash_for_worker(uint32_t hash, unsigned worker);
+
+/* deliver.c: OB_MAX_VNETS: none has the VNI. */
+uint16_t vnet_of_vni(uint32_t vni);
+
+/* session.c */
+/* OB_PASS, or why a packet of a known session does not go on. */
+unsigned session_go_on(
+    struct ob_session_shard *s, bool from_guest, const struct rte_mbuf *pkt, struct ob_meta *m);
 
 /* answer.c: what all answers share. */
 

@@ -18,6 +18,7 @@
 #include "ob_arena.h"
 #include "ob_card.h"
 #include "ob_nat.h"
+#include "ob_session.h"
 #include "ob_vpc.h"
 #include "options.h"
 #include "version.h"
@@ -25,6 +26,9 @@
 #define RECLAIM_US  10000 /* how long freed policy may wait for the workers */
 #define MBUF_ROOM   2048
 #define JUMBO_MBUFS 8191
+/* Connections per worker; memory is taken as they come. */
+#define SESSIONS4 (1u << 20)
+#define SESSIONS6 (1u << 18)
 
 struct app {
 	struct options opt;
@@ -34,7 +38,7 @@ struct app {
 	struct ob_card *card;
 	struct ob_bus *bus;
 	struct event *on_term, *on_int, *on_vif, *on_reclaim;
-	bool eal, workers, encap, policy, acl, nat, stages;
+	bool eal, workers, encap, policy, acl, nat, session, stages;
 	char serial[32];
 	char err[512];
 };
@@ -146,6 +150,8 @@ static int start_dataplane(struct app *app)
 	    .cpus = o->pinned ? o->cpu : NULL,
 	    .poll_always = o->poll_always,
 	};
+	const struct ob_session_conf sessions = {
+	    .n_workers = o->n_workers, .max_v4 = SESSIONS4, .max_v6 = SESSIONS6};
 	unsigned long room;
 	int rc;
 
@@ -176,6 +182,10 @@ static int start_dataplane(struct app *app)
 	if (rc == 0) {
 		rc = ob_nat_init(app->arena);
 		app->nat = rc == 0;
+	}
+	if (rc == 0) {
+		rc = ob_session_init(app->arena, &sessions);
+		app->session = rc == 0;
 	}
 	if (rc == 0 && (rc = ob_stages_init(app->arena)) == 0) {
 		app->stages = true;
@@ -263,10 +273,14 @@ static void stop(struct app *app)
 	ob_bus_destroy(app->bus);
 	ob_card_destroy(app->card);
 	ob_underlay_destroy(app->underlay);
+	if (app->stages)
+		ob_vpc_fini();
 	if (app->workers)
 		ob_workers_stop();
 	if (app->stages)
 		ob_stages_fini();
+	if (app->session)
+		ob_session_fini();
 	if (app->nat)
 		ob_nat_fini();
 	if (app->acl)

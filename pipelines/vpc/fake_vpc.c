@@ -9,6 +9,9 @@
 #include <rte_ethdev.h>
 #include <rte_ring.h>
 
+#include "ob_acl.h"
+#include "ob_nat.h"
+#include "ob_session.h"
 #include "ob_test_eal.h"
 
 static struct test_vpc the_vpc;
@@ -128,6 +131,7 @@ int vpc_group_teardown(void **state)
 {
 	(void)state;
 	ob_uplink_detach();
+	ob_vpc_fini();
 	rte_eth_dev_stop(tv->port);
 	rte_eth_dev_close(tv->port);
 	rte_ring_free(tv->to_card);
@@ -208,12 +212,21 @@ void vpc_policy(void)
 	struct ob_tunnel_cfg picky = {.type = OB_ENCAP_GENEVE,
 	    .n_match = 1,
 	    .match[0] = {RTE_BE16(0x0102), 0x83, 4, {0xde, 0xad, 0xbe, 0xef}}};
+	/* Tests of other things begin connections anywhere. */
+	const struct ob_session_eni_conf loose = {.tcp_loose = true};
+	const struct ob_session_conf sessions = {
+	    .n_workers = ob_workers_count(), .max_v4 = 32768, .max_v6 = 4096};
 	struct ob_ip local[2];
 
 	picky.local = vpc_ip(own[0]);
 	picky.remote = vpc_ip(remote[0]);
+	must(ob_session_init(tv->arena, &sessions), "session");
 	must(ob_encap_init(tv->arena), "encap");
 	must(ob_policy_init(tv->arena), "policy");
+	must(ob_acl_init(tv->arena), "acl");
+	must(ob_nat_init(tv->arena), "nat");
+	for (uint16_t i = 0; i < 3; i++)
+		must(ob_session_eni_set(i, &loose), "session of an ENI");
 	for (uint32_t i = 0; i < 2; i++) {
 		struct ob_tunnel_cfg t = {.type = (uint8_t)(i ? OB_ENCAP_GENEVE : OB_ENCAP_VXLAN)};
 		struct ob_nexthop nh = {.valid = true, .mtu = 1500};
@@ -256,14 +269,25 @@ int vpc_begin(void **state)
 
 int vpc_end(void **state)
 {
-	static const char *const regions[] = {"encap.tunnel", "encap.counters", "policy.vnet",
-	    "policy.eni", "policy.route", "policy.mapping"};
+	struct ob_arena_region_info r;
 
 	(void)state;
+	ob_nat_fini();
+	ob_acl_fini();
 	ob_policy_fini();
 	ob_encap_fini();
-	for (unsigned i = 0; i < RTE_DIM(regions); i++)
-		ob_arena_del_region(tv->arena, regions[i]);
+	ob_session_fini();
+	for (unsigned i = 0; ob_arena_info(tv->arena, i, &r) == 0;) {
+		static const char *const kept[] = {"worker.", "drops.", "uplink.", "stages."};
+		bool keep = false;
+
+		for (unsigned j = 0; j < RTE_DIM(kept); j++)
+			keep |= strncmp(r.name, kept[j], strlen(kept[j])) == 0;
+		if (keep || ob_arena_del_region(tv->arena, r.name) < 0)
+			i++;
+		else
+			i = 0;
+	}
 	ob_rcu_reclaim();
 	return rte_mempool_in_use_count(ob_worker_pool(tv->w)) == 0 ? 0 : -1;
 }

@@ -113,7 +113,14 @@ static void fragments_keep_options_and_their_own_offset(void **state)
 	struct test_pkt p, q, in;
 
 	(void)state;
-	sized(&p, "10.1.0.9", 2000, false);
+	/* The first of the datagram: what follows it belongs to a connection. */
+	sized(&p, "10.1.0.9", 20 + 800, false);
+	tp_put16(&p, 20, 0x2000);
+	tp_ip_end(&p, 14);
+	vpc_from_guest(GUEST_A, &p);
+	assert_int_equal(tv->n_wire, 1);
+	vpc_clear();
+	sized(&p, "10.1.0.9", 20 + 1984, false);
 	q.len = 0;
 	tp_bytes(&q, p.b, 34);
 	q.b[14] = 0x48;

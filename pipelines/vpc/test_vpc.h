@@ -80,3 +80,4 @@ int uplink_tests(void);
 int answer_tests(void);
 int dhcp_tests(void);
 int pmtu_tests(void);
+int session_tests(void);

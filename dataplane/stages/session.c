@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The one lookup of a packet's way. What belongs to a connection whose way is decided goes on; the rest is the policy's. */
+#include "stages_priv.h"
+
+#include <rte_cycles.h>
+
+/* Keys of a burst, by family, and whose they are. */
+struct keys {
+	unsigned n4, n6;
+	uint8_t at4[OB_BURST_MAX], at6[OB_BURST_MAX];
+	uint32_t ref[OB_BURST_MAX];
+	struct ob_session_key4 k4[OB_BURST_MAX];
+	struct ob_session_key6 k6[OB_BURST_MAX];
+};
+
+/* What is known of a packet before its connection is: OB_PASS, why it is dropped, or one of these. */
+enum {
+	AS_ERROR =
+	    OB_SESSION_IS_ERROR, /* an ICMP error; its key is that of the connection that it is about */
+	NO_KEY = OB_SESSION_IS_FRAGMENT +
+		 1, /* nothing that sessions are made of: the policy says what it is */
+};
+
+/* Is it something that a guest may open a connection with? ARP, another's MAC and VLANs are the policy's to tell. */
+static inline bool is_own(
+    const struct ob_eni *eni, const struct rte_mbuf *pkt, const struct ob_meta *m)
+{
+	const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(pkt, const struct rte_ether_hdr *);
+
+	return memcmp(&eth->src_addr, eni->mac, 6) == 0 && m->l2_len == RTE_ETHER_HDR_LEN;
+}
+
+/* The rare kinds: fragments, ICMP errors. */
+static __rte_noinline unsigned key_slow(struct ob_session_shard *s, unsigned rc,
+    const struct rte_mbuf *pkt, const struct ob_meta *m, struct ob_session_key4 *k4,
+    struct ob_session_key6 *k6, uint32_t *ports)
+{
+	if (rc == OB_SESSION_IS_FRAGMENT)
+		return ob_session_frag(s, m->eni, pkt, m, ports);
+	if (rc != OB_SESSION_IS_ERROR)
+		return rc;
+	rc = m->flags & OB_PKT_IP4 ? ob_session_icmp_embedded4(pkt, m, m->eni, k4)
+				   : ob_session_icmp_embedded6(pkt, m, m->eni, k6);
+	return rc == OB_PASS ? (unsigned)AS_ERROR : rc;
+}
+
+static inline unsigned make_key(struct ob_session_shard *s, struct keys *k, unsigned i,
+    const struct rte_mbuf *pkt, const struct ob_meta *m, uint32_t *ports)
+{
+	struct ob_session_key4 *k4 = &k->k4[k->n4];
+	struct ob_session_key6 *k6 = &k->k6[k->n6];
+	unsigned rc;
+
+	if (likely(m->flags & OB_PKT_IP4)) {
+		rc = ob_session_key4_of(pkt, m, m->eni, k4);
+		if (unlikely(rc != OB_PASS))
+			rc = key_slow(s, rc, pkt, m, k4, k6, &k4->ports);
+		*ports = k4->ports;
+		k->at4[k->n4] = (uint8_t)i;
+		k->n4 += rc == OB_PASS || rc == AS_ERROR;
+		return rc;
+	}
+	if (unlikely((m->flags & OB_PKT_IP6) == 0))
+		return NO_KEY;
+	rc = ob_session_key6_of(pkt, m, m->eni, k6);
+	if (unlikely(rc != OB_PASS))
+		rc = key_slow(s, rc, pkt, m, k4, k6, &k6->ports);
+	*ports = k6->ports;
+	k->at6[k->n6] = (uint8_t)i;
+	k->n6 += rc == OB_PASS || rc == AS_ERROR;
+	return rc;
+}
+
+static inline void find(struct ob_session_shard *s, struct keys *k, struct ob_burst *b)
+{
+	if (likely(k->n4 > 0)) {
+		ob_session_find4(s, k->k4, k->ref, k->n4);
+		for (unsigned j = 0; j < k->n4; j++)
+			b->meta[k->at4[j]].session = k->ref[j];
+	}
+	if (k->n6 > 0) {
+		ob_session_find6(s, k->k6, k->ref, k->n6);
+		for (unsigned j = 0; j < k->n6; j++)
+			b->meta[k->at6[j]].session = k->ref[j];
+	}
+}
+
+/* To the policy: a first packet, or one whose way was decided under a policy that is no more. */
+static inline void to_policy(
+    struct ob_edges *e, struct rte_mbuf *pkt, const struct ob_meta *m, uint32_t ports)
+{
+	e->first_ports[e->burst[OB_EDGE_FIRST].n] = ports;
+	edge_put(e, OB_EDGE_FIRST, pkt, m);
+}
+
+/* May this worker decide once more in this moment? What waits goes the way that was right before the change. */
+static inline bool may_redo(struct stage_ctx *c)
+{
+	if (c->redo.tokens == 0)
+		return false;
+	c->redo.tokens--;
+	return true;
+}
+
+/* What becomes of a packet of a known session, beside OB_PASS and the reasons of drops. */
+enum { TO_POLICY = NO_KEY + 1, TTL_OUT };
+
+static inline unsigned go_on(struct ob_session_shard *s, bool from_guest, bool is_error,
+    const struct ob_session_way *way, const struct rte_mbuf *pkt, struct ob_meta *m)
+{
+	unsigned rc;
+
+	/* A peer that sends what only the guest may send, or the other way round. */
+	if (unlikely(!(way->flags & WAY_FROM_GUEST) == from_guest))
+		return OB_DROP_SPOOFED_IP;
+	rc = unlikely(is_error) ? ob_session_track_error(s, m->session, pkt, m)
+				: ob_session_track(s, m->session, pkt, m);
+	if (likely(rc == OB_PASS))
+		take_way(m, way);
+	return rc;
+}
+
+unsigned session_go_on(
+    struct ob_session_shard *s, bool from_guest, const struct rte_mbuf *pkt, struct ob_meta *m)
+{
+	unsigned rc =
+	    go_on(s, from_guest, is_icmp_error(pkt, m), ob_session_way(s, m->session), pkt, m);
+
+	return rc == OB_SESSION_MISS ? (unsigned)OB_DROP_TCP_STATE : rc;
+}
+
+static inline unsigned follow(struct stage_ctx *c, struct ob_session_shard *s, bool from_guest,
+    uint32_t gen, bool is_error, struct rte_mbuf *pkt, struct ob_meta *m)
+{
+	const struct ob_session_line *l = ob_session_line(s, m->session);
+	unsigned rc;
+
+	if (unlikely(l->gen != gen) && (l->gen == OB_SESSION_NO_GEN || may_redo(c)))
+		return TO_POLICY;
+	if (unlikely((m->flags & OB_PKT_ROUTED) &&
+		     *(l3_of(pkt, m) + (m->flags & OB_PKT_IP4 ? 8 : 7)) <= 1))
+		return from_guest ? (unsigned)TTL_OUT : (unsigned)OB_DROP_TTL_EXPIRED;
+	rc = go_on(s, from_guest, is_error, &l->way, pkt, m);
+	if (unlikely(rc == OB_SESSION_MISS)) {
+		m->session = OB_SESSION_NONE;
+		return is_error ? (unsigned)OB_DROP_ICMP_UNRELATED : (unsigned)TO_POLICY;
+	}
+	return rc;
+}
+
+static inline void session(struct ob_worker *w, const struct ob_eni *eni, struct ob_burst *b,
+    struct ob_edges *e, bool from_guest)
+{
+	struct stage_ctx *c = ctx_of(w);
+	struct ob_session_shard *s = ob_session_shard(ob_worker_id(w));
+	uint32_t gen = from_guest ? ob_session_eni_gen(eni->idx) : 0;
+	uint32_t ports[OB_BURST_MAX];
+	uint16_t known[OB_BURST_MAX];
+	struct keys keys;
+	unsigned k = 0;
+
+	ob_session_set_now(s, ob_worker_tsc(w));
+	keys.n4 = keys.n6 = 0;
+	for (unsigned i = 0; i < b->n; i++) {
+		struct ob_meta *m = &b->meta[i];
+
+		m->session = OB_SESSION_NONE;
+		ports[i] = 0;
+		if (from_guest) {
+			m->eni = eni->idx;
+			m->flags |= is_routed(eni, b->pkt[i]);
+			if (unlikely(!is_own(eni, b->pkt[i], m))) {
+				known[i] = NO_KEY;
+				continue;
+			}
+		}
+		known[i] = (uint16_t)make_key(s, &keys, i, b->pkt[i], m, &ports[i]);
+	}
+	find(s, &keys, b);
+	for (unsigned i = 0; i < b->n; i++) {
+		struct ob_meta *m = &b->meta[i];
+		unsigned rc = known[i];
+
+		if (likely(m->session != OB_SESSION_NONE))
+			rc = follow(c, s, from_guest, from_guest ? gen : ob_session_eni_gen(m->eni),
+			    rc == AS_ERROR, b->pkt[i], m);
+		else if (rc == OB_PASS || rc == NO_KEY)
+			rc = TO_POLICY;
+		else if (rc == AS_ERROR)
+			rc = OB_DROP_ICMP_UNRELATED;
+		if (likely(rc == OB_PASS))
+			burst_keep(b, k++, i);
+		else if (rc == TO_POLICY)
+			to_policy(e, b->pkt[i], m, ports[i]);
+		else if (rc == TTL_OUT)
+			edge_put(e, OB_EDGE_TTL, b->pkt[i], m);
+		else
+			ob_drop(
+			    w, (enum ob_drop)rc, from_guest ? m->in_vif : m->out_vif, b->pkt[i]);
+	}
+	b->n = (uint16_t)k;
+}
+
+void ob_stage_session_out(
+    struct ob_worker *w, const struct ob_eni *eni, struct ob_burst *b, struct ob_edges *e)
+{
+	session(w, eni, b, e, true);
+}
+
+void ob_stage_session_in(struct ob_worker *w, struct ob_burst *b, struct ob_edges *e)
+{
+	session(w, NULL, b, e, false);
+}
+
+/* Decisions anew: so many a second, and at once. */
+#define REDO_PER_S 100000u
+#define REDO_BURST 2048u
+#define AGE_BUDGET 64u /* sessions that are looked at in a round */
+
+static void refill(struct bucket *b, uint64_t now)
+{
+	uint64_t step = rte_get_tsc_hz() / REDO_PER_S, n = (now - b->tsc) / step;
+
+	if (n == 0)
+		return;
+	b->tokens = (uint32_t)RTE_MIN((uint64_t)REDO_BURST, b->tokens + n);
+	b->tsc = n > REDO_BURST ? now : b->tsc + n * step;
+}
+
+void ob_stage_session_round(struct ob_worker *w, void *arg)
+{
+	struct ob_session_shard *s = ob_session_shard(ob_worker_id(w));
+
+	(void)arg;
+	refill(&ctx_of(w)->redo, ob_worker_tsc(w));
+	ob_session_expire(s, ob_session_ticks(ob_worker_tsc(w)), AGE_BUDGET);
+}
