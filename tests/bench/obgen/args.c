@@ -247,7 +247,6 @@ static bool given(const struct obg_pair *pair, const char *name)
 int obg_args_settle(struct obg_pair *pair)
 {
 	struct obg_conf *c = &pair->conf;
-	uint64_t last;
 
 	if (c->mode == OBG_CRR) {
 		if (!given(pair, "flows"))
@@ -277,9 +276,6 @@ int obg_args_settle(struct obg_pair *pair)
 	/* Every slot is one connection's at a time, also where the tuples begin anew. */
 	while (c->inflight > c->flows && c->inflight > 1)
 		c->inflight /= 2;
-	last = ((uint64_t)pair->total - 1) >> c->peers_log2 >> 15;
-	if (c->dport + last > 65535)
-		return bad("peers", "", "too few for so many flows: destination ports run out");
 	return 0;
 }
 

@@ -202,9 +202,11 @@ static __rte_always_inline void emit(struct obg_rxq *q, const struct obg_conf *c
 {
 	uint8_t *b = (uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM;
 	uint32_t hash = obg_flow_hash(c, flow);
-	rte_be32_t peer = obg_flow_peer(c, flow), addr[2];
+	rte_be32_t peer = obg_flow_peer(c, flow);
+	rte_be32_t src = guest ? c->guest : peer, dst = guest ? peer : c->guest;
 	rte_be16_t g = rte_cpu_to_be_16(obg_flow_sport(c, flow)),
-		   p = rte_cpu_to_be_16(obg_flow_dport(c, flow)), port[2];
+		   p = rte_cpu_to_be_16(obg_flow_dport(c, flow));
+	rte_be16_t sport = guest ? g : p, dport = guest ? p : g;
 	uint64_t sum = t->l4_sum + peer + g + p;
 	uint16_t csum;
 
@@ -219,26 +221,25 @@ static __rte_always_inline void emit(struct obg_rxq *q, const struct obg_conf *c
 	else
 		store(b, t->b, 128);
 	if (tunnel) {
-		rte_be16_t sport = rte_cpu_to_be_16(obg_outer_sport(hash));
+		rte_be16_t outer_sport = rte_cpu_to_be_16(obg_outer_sport(hash));
 
-		store(b + 34, &sport, 2);
+		store(b + 34, &outer_sport, 2);
 		hash = obg_outer_hash(c, obg_outer_sport(hash));
 		b += OBG_OUTER;
 	}
 	m->hash.rss = hash;
-	addr[!guest] = c->guest;
-	addr[guest] = peer;
-	port[!guest] = g;
-	port[guest] = p;
 	csum = fold((uint64_t)t->ip_sum + peer);
 	store(b + 24, &csum, 2);
-	store(b + 26, addr, 8);
-	store(b + 34, port, 4);
+	store(b + 26, &src, 4);
+	store(b + 30, &dst, 4);
+	store(b + 34, &sport, 2);
+	store(b + 36, &dport, 2);
 	if (tcp) {
-		rte_be32_t n[2] = {rte_cpu_to_be_32(seq), rte_cpu_to_be_32(ack)};
+		rte_be32_t be_seq = rte_cpu_to_be_32(seq), be_ack = rte_cpu_to_be_32(ack);
 
-		store(b + 38, n, 8);
-		sum += (uint64_t)n[0] + n[1];
+		store(b + 38, &be_seq, 4);
+		store(b + 42, &be_ack, 4);
+		sum += (uint64_t)be_seq + be_ack;
 	}
 	if (t->stamp) {
 		store(b + (tcp ? OBG_TCP_DATA : OBG_UDP_DATA), &stamp, 8);

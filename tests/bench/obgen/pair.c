@@ -18,7 +18,7 @@
 RTE_LOG_REGISTER(obg_log, pmd.net.obgen, NOTICE);
 
 #define TICK_NS	    10000000
-#define TIMEOUT_S   0.2
+#define TIMEOUT_S   0.1
 #define QUIET_US    2000 /* longer than a burst takes */
 #define TORN_S	    50e-6
 #define MAX_THREADS (4 * OBG_MAX_QUEUES)
@@ -171,6 +171,7 @@ static void set_phase(struct obg_pair *pair, struct books *b, enum obg_phase pha
 	b->at_s = now_s();
 	/* Pairs with the acquire in obg_phase_of(). */
 	__atomic_store_n(&pair->phase, (uint32_t)phase, __ATOMIC_RELEASE);
+	obg_report(pair);
 }
 
 static bool may_go(const struct obg_pair *pair)
@@ -251,7 +252,6 @@ static void measure(struct obg_pair *pair, struct books *b)
 		return;
 	}
 	set_phase(pair, b, OBG_DONE);
-	obg_report(pair);
 }
 
 static void step(struct obg_pair *pair, struct books *b)
@@ -283,7 +283,6 @@ static void step(struct obg_pair *pair, struct books *b)
 		if (obg_phase_of(pair) == OBG_MEASURE && pair->conf.measure <= 0)
 			end_window(pair, b);
 		set_phase(pair, b, OBG_WAIT);
-		obg_report(pair);
 	}
 }
 

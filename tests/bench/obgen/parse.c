@@ -49,7 +49,7 @@ static uint32_t be32(const uint8_t *b)
 }
 
 /* An IPv4 header without options that is no fragment; what follows is cut to its length. */
-static bool ip_header(struct at *a, struct rte_ipv4_hdr *ip, bool *sum_ok)
+static inline bool ip_header(struct at *a, struct rte_ipv4_hdr *ip, bool sums, bool *sum_ok)
 {
 	unsigned len;
 
@@ -60,7 +60,7 @@ static bool ip_header(struct at *a, struct rte_ipv4_hdr *ip, bool *sum_ok)
 	if (ip->version_ihl != RTE_IPV4_VHL_DEF || len < 20 || len > a->len ||
 	    (ip->fragment_offset & rte_cpu_to_be_16(0x3fff)) != 0)
 		return false;
-	*sum_ok = rte_raw_cksum(a->b, 20) == 0xffff;
+	*sum_ok = !sums || rte_raw_cksum(a->b, 20) == 0xffff;
 	a->b += 20;
 	a->len = len - 20;
 	return true;
@@ -80,8 +80,8 @@ static bool l4_sum_ok(const struct rte_ipv4_hdr *ip, const struct at *a)
 }
 
 /* Steps into the tunnel; 'a' is behind the outer IPv4 header. */
-static enum obg_err tunnel(const struct obg_conf *c, const struct rte_ipv4_hdr *ip, struct at *a,
-    bool sums, struct obg_parsed *out)
+static inline enum obg_err tunnel(const struct obg_conf *c, const struct rte_ipv4_hdr *ip,
+    struct at *a, bool sums, struct obg_parsed *out)
 {
 	unsigned port, len;
 
@@ -135,7 +135,7 @@ static enum obg_err arp_request(
 	return OBG_OK;
 }
 
-static enum obg_err l4(const struct obg_conf *c, const struct rte_ipv4_hdr *ip, struct at *a,
+static inline enum obg_err l4(const struct obg_conf *c, const struct rte_ipv4_hdr *ip, struct at *a,
     bool sums, uint16_t port[2], struct obg_parsed *out)
 {
 	unsigned header = c->tcp ? 20 : 8;
@@ -164,7 +164,7 @@ static enum obg_err l4(const struct obg_conf *c, const struct rte_ipv4_hdr *ip, 
 }
 
 /* The inner frame; 'a' begins at its Ethernet header. */
-static enum obg_err inner(
+static __rte_always_inline enum obg_err inner(
     const struct obg_port *port, struct at a, bool sums, bool l4_sums, struct obg_parsed *out)
 {
 	const struct obg_conf *c = &port->pair->conf;
@@ -180,10 +180,10 @@ static enum obg_err inner(
 		return OBG_E_INNER_ETH;
 	a.b += 14;
 	a.len -= 14;
-	if (!ip_header(&a, &ip, &sum_ok) || ip.time_to_live > 64 ||
+	if (!ip_header(&a, &ip, sums, &sum_ok) || ip.time_to_live > 64 ||
 	    ip.time_to_live + c->ttl_drop < 64)
 		return OBG_E_INNER_IP;
-	if (sums && !sum_ok)
+	if (!sum_ok)
 		return OBG_E_INNER_SUM;
 	rc = l4(c, &ip, &a, l4_sums, ports, out);
 	if (rc != OBG_OK)
@@ -229,7 +229,7 @@ enum obg_err obg_parse(const struct obg_port *port, const uint8_t *b, uint32_t l
 	l4_left = (ol_flags & RTE_MBUF_F_TX_L4_MASK) != 0 || !port->pair->zeroed;
 	a.b += 14;
 	a.len -= 14;
-	if (!ip_header(&a, &ip, &sum_ok))
+	if (!ip_header(&a, &ip, sums, &sum_ok))
 		return OBG_E_OUTER_IP;
 	tunnelled =
 	    ip.next_proto_id == IPPROTO_UDP && a.len >= 8 &&
@@ -240,8 +240,7 @@ enum obg_err obg_parse(const struct obg_port *port, const uint8_t *b, uint32_t l
 		return OBG_E_FORM;
 	if (!tunnelled)
 		return inner(port, (struct at){b, len}, sums && !ip_left, sums && !l4_left, out);
-	if (sums && !sum_ok &&
-	    !(ol_flags & (RTE_MBUF_F_TX_OUTER_IP_CKSUM | RTE_MBUF_F_TX_IP_CKSUM)))
+	if (!sum_ok && !(ol_flags & (RTE_MBUF_F_TX_OUTER_IP_CKSUM | RTE_MBUF_F_TX_IP_CKSUM)))
 		return OBG_E_OUTER_SUM;
 	/* In a port that expects either, these are the generator's own packets, that nothing has turned around. */
 	if (port->conf.expect == OBG_WANT_TUNNEL) {

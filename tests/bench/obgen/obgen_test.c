@@ -1,0 +1,739 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <rte_bus_vdev.h>
+
+#include "test_obgen.h"
+
+#define MAX_FLOWS 4096
+#define WINDOW	  "warm=0.02,measure=0.04"
+
+/* ---- an independent reading of a packet ---------------------------------------------------------------------------- */
+
+struct seen {
+	unsigned flow; /* by the plan that README.md describes, with 256 peers */
+	const uint8_t *ip, *l4;
+	unsigned l4_len, payload;
+	uint32_t seq, ack;
+	uint8_t flags;
+};
+
+static uint32_t get32(const uint8_t *b)
+{
+	return (uint32_t)tp_get16(b) << 16 | tp_get16(b + 2);
+}
+
+static void check_inner(const uint8_t *b, unsigned len, bool from_guest, struct seen *s)
+{
+	static const uint8_t guest_mac[6] = {2, 0x0b, 0, 0, 0, 5},
+			     gw_mac[6] = {2, 0x0b, 0, 0, 0, 0xfe};
+	const uint8_t *near, *far;
+	unsigned near_port, far_port, r;
+
+	assert_memory_equal(b, from_guest ? gw_mac : guest_mac, 6);
+	if (from_guest)
+		assert_memory_equal(b + 6, guest_mac, 6);
+	assert_int_equal(0x0800, tp_get16(b + 12));
+	s->ip = b + 14;
+	assert_int_equal(0x45, s->ip[0]);
+	assert_int_equal(len - 14, tp_get16(s->ip + 2));
+	assert_int_equal(0xffff, tp_sum(0, s->ip, 20));
+	s->l4 = s->ip + 20;
+	s->l4_len = len - 34;
+	assert_int_equal(0xffff, tp_l4_sum(s->ip, s->ip[9], s->l4, s->l4_len));
+	near = s->ip + (from_guest ? 12 : 16);
+	far = s->ip + (from_guest ? 16 : 12);
+	near_port = tp_get16(s->l4 + (from_guest ? 0 : 2));
+	far_port = tp_get16(s->l4 + (from_guest ? 2 : 0));
+	assert_int_equal(0x0a000005, get32(near));
+	r = (far_port - 80) << 15 | (near_port - 1024);
+	s->flow = r << 8 | (get32(far) - 0x0a010000);
+	if (s->ip[9] == 17) {
+		assert_int_equal(s->l4_len, tp_get16(s->l4 + 4));
+		s->payload = s->l4_len - 8;
+		return;
+	}
+	assert_int_equal(6, s->ip[9]);
+	s->seq = get32(s->l4 + 4);
+	s->ack = get32(s->l4 + 8);
+	s->flags = s->l4[13];
+	s->payload = s->l4_len - (s->l4[12] >> 4) * 4u;
+}
+
+static void check_packet(struct rte_mbuf *m, bool from_guest, struct seen *s)
+{
+	const uint8_t *b = rte_pktmbuf_mtod(m, const uint8_t *);
+	static const uint8_t card_mac[6] = {2, 0x0b, 0, 0, 0, 2},
+			     far_mac[6] = {2, 0x0b, 0, 0, 0xff, 2};
+	unsigned len = m->pkt_len;
+
+	assert_int_equal(1, m->nb_segs);
+	assert_int_equal(len, m->data_len);
+	assert_true(m->ol_flags & RTE_MBUF_F_RX_RSS_HASH);
+	assert_true(m->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_GOOD);
+	assert_true(m->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_GOOD);
+	memset(s, 0, sizeof(*s));
+	if (!from_guest) {
+		assert_memory_equal(b, card_mac, 6);
+		assert_memory_equal(b + 6, far_mac, 6);
+		assert_int_equal(0xffff, tp_sum(0, b + 14, 20));
+		assert_int_equal(len - 14, tp_get16(b + 16));
+		assert_int_equal(17, b[23]);
+		assert_int_equal(0xc0000202, get32(b + 26));
+		assert_int_equal(0xc0000201, get32(b + 30));
+		assert_true(tp_get16(b + 34) >= 49152);
+		assert_int_equal(4789, tp_get16(b + 36));
+		assert_int_equal(len - 34, tp_get16(b + 38));
+		assert_int_equal(0x08000000, get32(b + 42));
+		assert_int_equal(100 << 8, get32(b + 46));
+		b += OUTER;
+		len -= OUTER;
+	}
+	check_inner(b, len, from_guest, s);
+}
+
+/* ---- what the ports emit ------------------------------------------------------------------------------------------- */
+
+struct tally {
+	unsigned from_guest[MAX_FLOWS], from_wire[MAX_FLOWS];
+	int queue[MAX_FLOWS]; /* of the guest's port, + 1 */
+	uint32_t hash[MAX_FLOWS];
+	unsigned flows, len[3]; /* 64, 570, 1514 */
+	unsigned q_used;
+	/* TCP: what each side has sent, as an observer in the middle sees it */
+	uint32_t end[2][MAX_FLOWS];
+	uint8_t open[MAX_FLOWS];
+	bool check_data;
+};
+
+static bool tally_udp(struct pair *p, struct rte_mbuf *m, bool from_guest, unsigned q)
+{
+	struct tally *t = p->arg;
+	struct seen s;
+
+	check_packet(m, from_guest, &s);
+	assert_true(s.flow < t->flows);
+	assert_true(from_guest || t->from_guest[s.flow] > 0); /* the guest opens */
+	(from_guest ? t->from_guest : t->from_wire)[s.flow]++;
+	if (from_guest) {
+		assert_true(t->queue[s.flow] == 0 || t->queue[s.flow] == (int)q + 1);
+		t->queue[s.flow] = (int)q + 1;
+		t->q_used |= 1u << q;
+		assert_true(t->hash[s.flow] == 0 || t->hash[s.flow] == m->hash.rss);
+		t->hash[s.flow] = m->hash.rss;
+		t->len[m->pkt_len == 64 ? 0 : m->pkt_len == 570 ? 1 : 2]++;
+	}
+	return true;
+}
+
+static void connections_of_both_sides(struct tally *t)
+{
+	for (unsigned f = 0; f < t->flows; f++) {
+		assert_true(t->from_guest[f] > 0);
+		assert_true(t->from_wire[f] > 0);
+	}
+	for (unsigned f = t->flows; f < MAX_FLOWS; f++)
+		assert_int_equal(0, t->from_guest[f] + t->from_wire[f]);
+}
+
+static struct tally *new_tally(unsigned flows)
+{
+	struct tally *t = calloc(1, sizeof(*t));
+
+	assert_non_null(t);
+	t->flows = flows;
+	return t;
+}
+
+static void both_sides_speak_of_the_same_connections(void **state)
+{
+	struct tally *t = new_tally(1000);
+	struct pair p;
+
+	(void)state;
+	pair_up(&p, "flows=1000," WINDOW, 1);
+	p.look = tally_udp;
+	p.arg = t;
+	pair_until(&p, "done");
+	connections_of_both_sides(t);
+	assert_int_equal(1000, pair_report(&p, "open.opened"));
+	assert_int_equal(0, pair_report(&p, "open.retries"));
+	assert_int_equal(0, pair_errors(p.guest) + pair_errors(p.wire));
+	assert_true(pair_report(&p, "windows.0.emitted") > 0);
+	assert_true(pair_report(&p, "windows.0.cpu_ns") > 0);
+	assert_true(pair_xstat(p.wire, "obgen_kind_vxlan") > 0);
+	assert_int_equal(0, pair_xstat(p.wire, "obgen_kind_plain"));
+	/* Each connection comes once a round: no two differ by more than what a round that is cut short makes. */
+	for (unsigned f = 1; f < 1000; f++)
+		assert_in_range(t->from_guest[f], t->from_guest[0] - 1, t->from_guest[0] + 1);
+	pair_down(&p);
+	free(t);
+}
+
+static void every_packet_is_accounted_for(void **state)
+{
+	struct rte_eth_stats g, w;
+	struct pair p;
+
+	(void)state;
+	pair_up(&p, "flows=10," WINDOW, 1);
+	pair_until(&p, "done");
+	assert_int_equal(0, rte_eth_stats_get(p.guest, &g));
+	assert_int_equal(0, rte_eth_stats_get(p.wire, &w));
+	assert_int_equal(p.to_wire, g.ipackets);
+	assert_int_equal(p.to_wire, w.opackets);
+	assert_int_equal(p.to_guest, w.ipackets);
+	assert_int_equal(p.to_guest, g.opackets);
+	assert_int_equal(64 * g.ipackets, g.ibytes);
+	assert_int_equal(114 * w.ipackets, w.ibytes);
+	assert_int_equal(0, rte_eth_stats_reset(p.guest));
+	assert_int_equal(0, rte_eth_stats_get(p.guest, &g));
+	assert_int_equal(0, g.ipackets + g.opackets + g.ibytes);
+	pair_down(&p);
+}
+
+static void queues_share_the_connections(void **state)
+{
+	struct tally *t = new_tally(1000);
+	struct pair p;
+
+	(void)state;
+	pair_up(&p, "flows=1000," WINDOW, 3);
+	p.look = tally_udp;
+	p.arg = t;
+	pair_until(&p, "done");
+	connections_of_both_sides(t);
+	assert_int_equal(7, t->q_used);
+	pair_down(&p);
+	free(t);
+}
+
+static void sizes_are_mixed_7_4_1(void **state)
+{
+	struct tally *t = new_tally(100);
+	struct pair p;
+	unsigned n;
+
+	(void)state;
+	pair_up(&p, "flows=100,size=imix," WINDOW, 1);
+	p.look = tally_udp;
+	p.arg = t;
+	pair_until(&p, "done");
+	t->len[0] -= 100; /* those that opened */
+	n = t->len[0] + t->len[1] + t->len[2];
+	assert_true(n > 1200);
+	assert_in_range(t->len[0], n * 7 / 12 - 12, n * 7 / 12 + 12);
+	assert_in_range(t->len[1], n * 4 / 12 - 12, n * 4 / 12 + 12);
+	assert_in_range(t->len[2], n / 12 - 12, n / 12 + 12);
+	assert_int_equal(0, pair_errors(p.guest) + pair_errors(p.wire));
+	pair_down(&p);
+	free(t);
+}
+
+static int by_count(const void *a, const void *b)
+{
+	unsigned x = *(const unsigned *)a, y = *(const unsigned *)b;
+
+	return (x < y) - (x > y);
+}
+
+static void zipf_makes_few_connections_frequent(void **state)
+{
+	struct tally *t = new_tally(1000);
+	double n = 0, rank1 = 0;
+	struct pair p;
+
+	(void)state;
+	pair_up(&p, "flows=1000,zipf=1,warm=0,measure=0.2", 1);
+	p.look = tally_udp;
+	p.arg = t;
+	pair_until(&p, "done");
+	connections_of_both_sides(t); /* all are opened */
+	for (unsigned f = 0; f < 1000; f++)
+		n += --t->from_guest[f];
+	qsort(t->from_guest, 1000, sizeof(t->from_guest[0]), by_count);
+	/* With ranks made continuous, the first one's share is log 2 / log 1001, and the first 31 of 1000 have half. */
+	rank1 = t->from_guest[0] / n;
+	assert_true(rank1 > 0.085 && rank1 < 0.115);
+	rank1 = 0;
+	for (unsigned f = 0; f < 31; f++)
+		rank1 += t->from_guest[f] / n;
+	assert_true(rank1 > 0.46 && rank1 < 0.55);
+	pair_down(&p);
+	free(t);
+}
+
+/* ---- TCP ----------------------------------------------------------------------------------------------------------- */
+
+/* A tracker: hand-shake in order; then every segment is what comes next, and acknowledges nothing that was not sent. */
+static bool track(struct pair *p, struct rte_mbuf *m, bool from_guest, unsigned q)
+{
+	struct tally *t = p->arg;
+	struct seen s;
+	uint32_t *mine, *theirs;
+
+	(void)q;
+	check_packet(m, from_guest, &s);
+	assert_true(s.flow < t->flows);
+	mine = &t->end[!from_guest][s.flow];
+	theirs = &t->end[from_guest][s.flow];
+	if (s.flags & 2) {
+		assert_int_equal(from_guest ? 0 : 1, t->open[s.flow]);
+		assert_int_equal(from_guest ? 2 : 0x12, s.flags);
+		if (!from_guest)
+			assert_int_equal(*theirs, s.ack);
+		*mine = s.seq + 1;
+		t->open[s.flow]++;
+		return true;
+	}
+	assert_true(s.flags & 0x10);
+	if (t->open[s.flow] == 2) {
+		assert_true(from_guest);
+		assert_int_equal(0, s.payload);
+		t->open[s.flow] = 3;
+	}
+	assert_int_equal(3, t->open[s.flow]);
+	assert_int_equal(*mine, s.seq);
+	assert_true((int32_t)(*theirs - s.ack) >= 0);
+	*mine = s.seq + s.payload;
+	(from_guest ? t->from_guest : t->from_wire)[s.flow]++;
+	return true;
+}
+
+static void tcp_opens_and_its_data_moves_on(void **state)
+{
+	struct tally *t = new_tally(500);
+	struct pair p;
+
+	(void)state;
+	pair_up(&p, "flows=500,proto=tcp," WINDOW, 1);
+	p.look = track;
+	p.arg = t;
+	pair_until(&p, "done");
+	connections_of_both_sides(t);
+	for (unsigned f = 0; f < 500; f++)
+		assert_true(t->from_guest[f] > 3 && t->from_wire[f] > 3);
+	assert_int_equal(0, pair_errors(p.guest) + pair_errors(p.wire));
+	pair_down(&p);
+	free(t);
+}
+
+static void lost_hand_shakes_are_tried_again(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	pair_up(&p, "flows=50,proto=tcp," WINDOW, 1);
+	p.lose = 7;
+	pair_until(&p, "warm");
+	p.lose = 0;
+	pair_until(&p, "done");
+	assert_int_equal(50, pair_report(&p, "open.opened"));
+	assert_true(pair_report(&p, "open.retries") > 0);
+	pair_down(&p);
+}
+
+/* The six packets of each connection, in their order. */
+static bool track_crr(struct pair *p, struct rte_mbuf *m, bool from_guest, unsigned q)
+{
+	static const uint8_t flags[6] = {0x02, 0x12, 0x10, 0x19, 0x19, 0x10};
+	static const bool guests[6] = {true, false, true, true, false, true};
+	struct tally *t = p->arg;
+	struct seen s;
+	unsigned step;
+
+	(void)q;
+	check_packet(m, from_guest, &s);
+	assert_true(s.flow < t->flows);
+	step = t->open[s.flow];
+	assert_int_equal(flags[step], s.flags);
+	assert_int_equal(guests[step], from_guest);
+	if (step > 0)
+		assert_true(step == 1 || s.seq == t->end[!from_guest][s.flow]);
+	if (step > 0)
+		assert_int_equal(t->end[from_guest][s.flow], s.ack);
+	/* A tuple's next life begins behind the last one's end. */
+	if (step == 0 && t->from_guest[s.flow] > 0)
+		assert_true((int32_t)(s.seq - t->end[0][s.flow]) > 0);
+	t->end[!from_guest][s.flow] = s.seq + s.payload + (s.flags & 3 ? 1 : 0);
+	t->open[s.flow] = (uint8_t)((step + 1) % 6);
+	t->from_guest[s.flow] += step == 5;
+	return true;
+}
+
+static void crr_counts_what_went_through_all_six_steps(void **state)
+{
+	struct tally *t = new_tally(300);
+	uint64_t n = 0;
+	struct pair p;
+
+	(void)state;
+	pair_up(&p, "mode=crr,flows=300,inflight=64," WINDOW, 1);
+	p.look = track_crr;
+	p.arg = t;
+	pair_until(&p, "done");
+	for (unsigned f = 0; f < 300; f++)
+		n += t->from_guest[f];
+	assert_true(n > 600); /* tuples were used more than once */
+	/* The last ones may have come when the time was over. */
+	assert_in_range(pair_xstat(p.wire, "obgen_connections"), n - 64, n);
+	assert_true(pair_report(&p, "windows.0.connections") > 0);
+	assert_true(pair_report(&p, "windows.0.cps") > 0);
+	assert_int_equal(0, pair_report(&p, "windows.0.timeouts"));
+	assert_int_equal(0, pair_errors(p.guest) + pair_errors(p.wire));
+	pair_down(&p);
+	free(t);
+}
+
+static void crr_gives_up_what_is_lost(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	pair_up(&p, "mode=crr,flows=300,inflight=64,warm=0.01,measure=0.5", 1);
+	p.lose = 50;
+	pair_until(&p, "done");
+	assert_true(pair_report(&p, "windows.0.timeouts") > 0);
+	assert_true(pair_report(&p, "windows.0.connections") > 0);
+	pair_down(&p);
+}
+
+static bool count_live(struct pair *p, struct rte_mbuf *m, bool from_guest, unsigned q)
+{
+	struct tally *t = p->arg;
+	struct seen s;
+
+	(void)q;
+	check_packet(m, from_guest, &s);
+	assert_true(s.flow < 300);
+	if (s.flow < 200) {
+		assert_int_equal(0, t->open[s.flow] == 3 && (s.flags & 7));
+		t->open[s.flow] = (uint8_t)RTE_MIN(3, t->open[s.flow] + 1);
+		(from_guest ? t->from_guest : t->from_wire)[s.flow] += t->open[s.flow] == 3;
+	}
+	return true;
+}
+
+static void crr_keeps_the_live_ones_in_touch(void **state)
+{
+	struct tally *t = new_tally(300);
+	struct pair p;
+
+	(void)state;
+	pair_up(&p, "mode=crr,flows=100,live=200,touch=0.02,inflight=16,warm=0.02,measure=0.1", 1);
+	p.look = count_live;
+	p.arg = t;
+	pair_until(&p, "done");
+	assert_int_equal(200, pair_report(&p, "open.opened"));
+	assert_true(pair_report(&p, "windows.0.connections") > 0);
+	for (unsigned f = 0; f < 200; f++)
+		assert_true(t->from_guest[f] > 1 && t->from_wire[f] > 0);
+	assert_int_equal(0, pair_errors(p.guest) + pair_errors(p.wire));
+	pair_down(&p);
+	free(t);
+}
+
+/* ---- the sink ------------------------------------------------------------------------------------------------------ */
+
+struct wrong {
+	const char *error;
+	bool toward_wire;
+	unsigned at; /* the byte that is changed */
+	uint8_t to;
+	bool sum; /* make the outer header's checksum right again */
+};
+
+static void spoil(struct pair *p, struct rte_mbuf *m, bool from_guest)
+{
+	const struct wrong *w = p->arg;
+
+	struct test_pkt t;
+
+	if (w == NULL || w->toward_wire != from_guest)
+		return;
+	rte_pktmbuf_mtod(m, uint8_t *)[w->at] = w->to;
+	if (w->sum) {
+		t.len = m->pkt_len;
+		memcpy(t.b, rte_pktmbuf_mtod(m, uint8_t *), t.len);
+		tp_ip_end(&t, 14);
+		memcpy(rte_pktmbuf_mtod(m, uint8_t *), t.b, t.len);
+	}
+}
+
+static void broken_packets_are_told_by_what_is_wrong(void **state)
+{
+	/* Outer: Ethernet 0, IPv4 14, UDP 34, VXLAN 42; inner Ethernet 50, IPv4 64, UDP 84, payload 92. */
+	static const struct wrong all[] = {
+	    {"outer_eth", true, 0, 0x66, false},
+	    {"outer_ip", true, 14, 0x46, false},
+	    {"outer_ip", true, 17, 0xff, false},
+	    {"outer_ip", true, 26, 9, true},
+	    {"outer_ip", true, 33, 9, true},
+	    {"outer_sum", true, 24, 0x77, false},
+	    {"outer_udp", true, 39, 1, false},
+	    {"form", true, 37, 0x11, false},
+	    {"tunnel", true, 42, 0, false},
+	    {"tunnel", true, 48, 9, false},
+	    {"inner_eth", true, 63, 9, false},
+	    {"inner_ip", true, 64, 0x55, false},
+	    {"inner_ip", true, 67, 0xff, false},
+	    {"inner_ip", true, 72, 3, false},
+	    {"inner_sum", true, 75, 0xaa, false},
+	    {"l4", true, 89, 0, false},
+	    {"l4_sum", true, 108, 1, false},
+	    /* Plain: Ethernet 0, IPv4 14, UDP 34, payload 42. */
+	    {"inner_eth", false, 5, 9, false},
+	    {"inner_ip", false, 22, 3, false},
+	    {"inner_sum", false, 24, 0x77, false},
+	    {"l4_sum", false, 40, 0x77, false},
+	};
+	struct pair p;
+
+	(void)state;
+	pair_up(&p, "flows=10,warm=0,measure=0", 1);
+	p.spoil = spoil;
+	pair_until(&p, "measure");
+	assert_int_equal(0, pair_errors(p.guest) + pair_errors(p.wire));
+	for (unsigned i = 0; i < RTE_DIM(all); i++) {
+		uint16_t port = all[i].toward_wire ? p.wire : p.guest;
+		uint64_t before = pair_errors(port), n;
+		struct rte_eth_stats s;
+		char name[64];
+
+		snprintf(name, sizeof(name), "obgen_error_%s", all[i].error);
+		n = pair_xstat(port, name);
+		rte_eth_stats_reset(port);
+		p.arg = (void *)(uintptr_t)&all[i];
+		while (pair_round(&p) == 0)
+			;
+		p.arg = NULL;
+		rte_eth_stats_get(port, &s);
+		if (pair_xstat(port, name) - n != s.opackets ||
+		    pair_errors(port) - before != s.opackets)
+			fail_msg("case %u: not all of %lu are counted as %s", i, s.opackets,
+			    all[i].error);
+	}
+	pair_down(&p);
+}
+
+static void a_connection_that_there_is_not_is_an_error(void **state)
+{
+	struct rte_mbuf *m[4];
+	struct pair p;
+	uint8_t *b;
+
+	(void)state;
+	pair_up(&p, "flows=10,warm=0,measure=0", 1);
+	pair_until(&p, "measure");
+	/* The guest's own packet comes back to it as it was sent. */
+	assert_int_equal(4, rte_eth_rx_burst(p.guest, 0, m, 4));
+	for (unsigned i = 0; i < 4; i++) {
+		b = rte_pktmbuf_mtod(m[i], uint8_t *);
+		memcpy(b, b + 6, 6);
+	}
+	assert_int_equal(4, rte_eth_tx_burst(p.guest, 0, m, 4));
+	assert_int_equal(4, pair_xstat(p.guest, "obgen_error_tuple"));
+	/* Cut short, and in two pieces. */
+	assert_int_equal(2, rte_eth_rx_burst(p.wire, 0, m, 2));
+	rte_pktmbuf_adj(m[0], OUTER);
+	rte_pktmbuf_trim(m[0], 40);
+	rte_pktmbuf_adj(m[1], OUTER);
+	m[2] = rte_pktmbuf_alloc(p.mp);
+	memcpy(rte_pktmbuf_append(m[2], 34), rte_pktmbuf_mtod_offset(m[1], uint8_t *, 30), 34);
+	rte_pktmbuf_trim(m[1], 34);
+	assert_int_equal(0, rte_pktmbuf_chain(m[1], m[2]));
+	assert_int_equal(2, rte_eth_tx_burst(p.guest, 0, m, 2));
+	assert_int_equal(1, pair_xstat(p.guest, "obgen_error_outer_ip"));
+	assert_int_equal(5, pair_errors(p.guest));
+	pair_down(&p);
+}
+
+static void arp_for_the_tunnels_end_is_answered(void **state)
+{
+	static const uint8_t all[6] = {255, 255, 255, 255, 255, 255}, me[6] = {2, 1, 1, 1, 1, 1},
+			     far_mac[6] = {2, 0x0b, 0, 0, 0xff, 2};
+	struct test_pkt a = {0};
+	struct rte_mbuf *m;
+	const uint8_t *b;
+	struct pair p;
+
+	(void)state;
+	pair_up(&p, "flows=10,go=/nonexistent/go", 1);
+	tp_eth(&a, all, me, 0x0806);
+	tp_u32(&a, 0x00010800);
+	tp_u32(&a, 0x06040001);
+	tp_bytes(&a, me, 6);
+	tp_u32(&a, 0xc0000201);
+	tp_bytes(&a, "\0\0\0\0\0\0", 6);
+	tp_u32(&a, 0xc0000202);
+	m = rte_pktmbuf_alloc(p.mp);
+	memcpy(rte_pktmbuf_append(m, 42), a.b, 42);
+	assert_int_equal(1, rte_eth_tx_burst(p.wire, 0, &m, 1));
+	assert_int_equal(1, rte_eth_rx_burst(p.wire, 0, &m, 1));
+	b = rte_pktmbuf_mtod(m, const uint8_t *);
+	assert_memory_equal(b, me, 6);
+	assert_memory_equal(b + 6, far_mac, 6);
+	assert_int_equal(2, tp_get16(b + 20));
+	assert_memory_equal(b + 22, far_mac, 6);
+	assert_int_equal(0xc0000202, get32(b + 28));
+	assert_memory_equal(b + 32, me, 6);
+	rte_pktmbuf_free(m);
+	assert_int_equal(0, rte_eth_rx_burst(p.wire, 0, &m, 1));
+	pair_down(&p);
+}
+
+/* ---- time ---------------------------------------------------------------------------------------------------------- */
+
+static void latency_counts_from_when_a_packet_was_due(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	pair_up(&p, "mode=latency,rate=20000,flows=10,warm=0.05,measure=0.3", 1);
+	pair_until(&p, "measure");
+	/* Nobody polls: at most 256 wait in the queue, the others are missed, and those that waited are old. */
+	usleep(50000);
+	pair_until(&p, "done");
+	assert_true(pair_report(&p, "windows.0.missed") > 2 * 500);
+	assert_true(pair_report(&p, "windows.0.latency_ns.max") > 10e6);
+	assert_true(pair_report(&p, "windows.0.latency_ns.count") > 1000);
+	assert_true(pair_report(&p, "windows.0.latency_ns.p50") <
+		    pair_report(&p, "windows.0.latency_ns.max"));
+	/* Two ports at 20,000 a second; what was missed is no more to come. */
+	assert_in_range(pair_report(&p, "windows.0.emitted") + pair_report(&p, "windows.0.missed"),
+	    35000 * pair_report(&p, "windows.0.seconds"),
+	    45000 * pair_report(&p, "windows.0.seconds"));
+	pair_down(&p);
+}
+
+static void packets_flow_while_the_go_file_is_there(void **state)
+{
+	char args[256];
+	struct pair p;
+	FILE *f;
+
+	(void)state;
+	snprintf(
+	    args, sizeof(args), "flows=10,windows=2,go=/tmp/obgen-test-%d.go," WINDOW, getpid());
+	pair_up(&p, args, 1);
+	for (unsigned i = 0; i < 1000; i++)
+		assert_int_equal(0, pair_round(&p));
+	for (unsigned run = 1; run <= 2; run++) {
+		f = fopen(p.go, "w");
+		assert_non_null(f);
+		fclose(f);
+		do
+			pair_until(&p, "done");
+		while (pair_report(&p, "run") < run);
+		assert_true(pair_report(&p, "windows.1.emitted") > 0);
+		assert_int_equal(0, pair_round(&p));
+		unlink(p.go);
+		/* It says 'wait' again. */
+		for (unsigned i = 0; i < 100; i++)
+			usleep(500);
+	}
+	pair_down(&p);
+}
+
+static void ports_can_be_stopped_and_set_up_anew(void **state)
+{
+	struct rte_eth_conf conf = {0};
+	struct rte_mbuf *m[4];
+	struct pair p;
+
+	(void)state;
+	pair_up(&p, "flows=100,proto=tcp,warm=0,measure=0", 1);
+	pair_until(&p, "measure");
+	rte_eth_dev_stop(p.guest);
+	assert_int_equal(0, rte_eth_rx_burst(p.wire, 0, m, 4));
+	/* It comes back with two queues, and connections begin anew. */
+	rte_eth_dev_stop(p.wire);
+	assert_int_equal(-EINVAL, rte_eth_dev_configure(p.guest, 20, 1, &conf));
+	p.n_q = 2;
+	pair_port_up(&p, p.guest);
+	pair_port_up(&p, p.wire);
+	pair_until(&p, "measure");
+	assert_int_equal(100, pair_report(&p, "open.opened"));
+	pair_down(&p);
+}
+
+static void bad_arguments_are_refused(void **state)
+{
+	static const char *const bad[] = {"", "role=host", "role=guest,flows=0",
+	    "role=guest,flows=20000000", "role=guest,flows=1x", "role=guest,size=63",
+	    "role=guest,zipf=-1", "role=guest,nothing=1", "role=guest,mac=1:2",
+	    "role=guest,card=1.2.3", "role=guest,proto=sctp",
+	    "role=guest,pair=", "role=guest,open=2"};
+	static const char *const late[] = {"zipf=0.1", "peers=3", "peer=10.1.0.1", "inflight=100",
+	    "live=5", "mode=latency", "mode=crr,proto=udp", "mode=crr,zipf=1"};
+	struct rte_eth_conf conf = {0};
+	struct rte_mempool *mp;
+	char args[256];
+	uint16_t g, w;
+
+	(void)state;
+	for (unsigned i = 0; i < RTE_DIM(bad); i++) {
+		if (rte_vdev_init("net_obgen_g", bad[i]) == 0)
+			fail_msg("'%s' is taken", bad[i]);
+	}
+	mp = rte_pktmbuf_pool_create("obgen_bad", 255, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, 0);
+	for (unsigned i = 0; i < RTE_DIM(late); i++) {
+		snprintf(args, sizeof(args), "role=guest,%s", late[i]);
+		assert_int_equal(0, rte_vdev_init("net_obgen_g", args));
+		assert_int_equal(0, rte_vdev_init("net_obgen_w", "role=wire"));
+		rte_eth_dev_get_port_by_name("net_obgen_g", &g);
+		rte_eth_dev_get_port_by_name("net_obgen_w", &w);
+		rte_eth_dev_configure(g, 1, 1, &conf);
+		rte_eth_dev_configure(w, 1, 1, &conf);
+		rte_eth_rx_queue_setup(g, 0, 256, 0, NULL, mp);
+		rte_eth_rx_queue_setup(w, 0, 256, 0, NULL, mp);
+		rte_eth_tx_queue_setup(g, 0, 256, 0, NULL);
+		rte_eth_tx_queue_setup(w, 0, 256, 0, NULL);
+		assert_int_equal(0, rte_eth_dev_start(g));
+		if (rte_eth_dev_start(w) != -EINVAL)
+			fail_msg("'%s' is taken", late[i]);
+		rte_eth_dev_stop(g);
+		rte_vdev_uninit("net_obgen_g");
+		rte_vdev_uninit("net_obgen_w");
+	}
+	/* The two ports of a pair must not contradict each other, nor be two of a kind. */
+	assert_int_equal(0, rte_vdev_init("net_obgen_g", "role=guest,flows=10"));
+	assert_int_not_equal(0, rte_vdev_init("net_obgen_w", "role=wire,flows=11"));
+	assert_int_not_equal(0, rte_vdev_init("net_obgen_w", "role=guest"));
+	assert_int_equal(0, rte_vdev_init("net_obgen_w", "role=wire,flows=10"));
+	rte_vdev_uninit("net_obgen_g");
+	rte_vdev_uninit("net_obgen_w");
+	rte_mempool_free(mp);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(both_sides_speak_of_the_same_connections),
+	    cmocka_unit_test(every_packet_is_accounted_for),
+	    cmocka_unit_test(queues_share_the_connections),
+	    cmocka_unit_test(sizes_are_mixed_7_4_1),
+	    cmocka_unit_test(zipf_makes_few_connections_frequent),
+	    cmocka_unit_test(tcp_opens_and_its_data_moves_on),
+	    cmocka_unit_test(lost_hand_shakes_are_tried_again),
+	    cmocka_unit_test(crr_counts_what_went_through_all_six_steps),
+	    cmocka_unit_test(crr_gives_up_what_is_lost),
+	    cmocka_unit_test(crr_keeps_the_live_ones_in_touch),
+	    cmocka_unit_test(broken_packets_are_told_by_what_is_wrong),
+	    cmocka_unit_test(a_connection_that_there_is_not_is_an_error),
+	    cmocka_unit_test(arp_for_the_tunnels_end_is_answered),
+	    cmocka_unit_test(latency_counts_from_when_a_packet_was_due),
+	    cmocka_unit_test(packets_flow_while_the_go_file_is_there),
+	    cmocka_unit_test(ports_can_be_stopped_and_set_up_anew),
+	    cmocka_unit_test(bad_arguments_are_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
