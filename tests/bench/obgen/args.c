@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <rte_ip.h>
 #include <rte_kvargs.h>
 #include <rte_log.h>
 
@@ -221,13 +220,13 @@ static void defaults(struct obg_conf *c)
 	    .inflight = 1024,
 	    .touch = 4,
 	    .vni = 100,
-	    .card = RTE_BE32(RTE_IPV4(192, 0, 2, 1)),
-	    .far = RTE_BE32(RTE_IPV4(192, 0, 2, 2)),
+	    .card = RTE_BE32(0xc0000201),
+	    .far = RTE_BE32(0xc0000202),
 	    .far_mac = {{2, 0x0b, 0, 0, 0xff, 2}},
-	    .guest = RTE_BE32(RTE_IPV4(10, 0, 0, 5)),
+	    .guest = RTE_BE32(0x0a000005),
 	    .guest_mac = {{2, 0x0b, 0, 0, 0, 5}},
 	    .peers = 256,
-	    .peer = RTE_IPV4(10, 1, 0, 0),
+	    .peer = 0x0a010000,
 	    .peer_mac = {{2, 0x0b, 0, 0, 1, 1}},
 	    .gw_mac = {{2, 0x0b, 0, 0, 0, 0xfe}},
 	    .dport = 80,

@@ -161,7 +161,7 @@ static unsigned phase_of(struct pair *p)
 void pair_until(struct pair *p, const char *phase)
 {
 	time_t end = time(NULL) + 10;
-	unsigned want = 0;
+	unsigned want = 0, is;
 
 	while (strcmp(phases[want], phase) != 0)
 		want++;
@@ -170,7 +170,9 @@ void pair_until(struct pair *p, const char *phase)
 			pair_round(p);
 		if (time(NULL) > end)
 			fail_msg("phase %s does not come", phase);
-	} while (phase_of(p) < want);
+		is = phase_of(p);
+		/* 'stopped' is what was before ports were started again. */
+	} while (is < want || is == RTE_DIM(phases) - 1);
 }
 
 uint64_t pair_xstat(uint16_t port, const char *name)
