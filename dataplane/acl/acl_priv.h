@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "ob_acl.h"
+#include "ob_worker.h"
 
 /* ---- the compiled form (classify.h reads it, compile.c writes it) ----------------------------------------------------------- */
 
@@ -16,7 +17,8 @@
 #define ACL_NODE_MASK  0x0fffffffu /* in units of 16 bytes */
 
 /* Kinds of nodes. DIRECT_n: one reference per value of the next n bits. LIST_w: sorted starts of intervals over the next w bits,
- * less one, in 8 or 16 lanes; then one reference per interval. */
+ * less one and with the top bit turned over (vector units compare signed numbers), in 8 or 16 lanes; then one reference per
+ * interval. */
 enum acl_node_kind {
 	ACL_DIRECT_4,
 	ACL_DIRECT_8,
@@ -33,6 +35,15 @@ enum acl_l4 { ACL_L4_NONE, ACL_L4_PORTS, ACL_L4_ICMP };
 #define ACL_L4_SHIFT 30
 #define ACL_REC_MASK 0x3fffffffu
 
+/* Where the search for a value of a field starts: a table over the block of values in which the rules differ. The entry behind
+ * the last one is for all values outside of it. */
+struct acl_root {
+	uint64_t base; /* what the values in the block start with */
+	uint32_t at;   /* table, in words of nodes */
+	uint32_t size;
+	uint8_t shift; /* (value ^ base) >> shift is the place in the table */
+};
+
 /* Rules are numbered by priority. A record is a set of rules: one word if the group has at most 64 rules; else a summary word
  * (bit i: word i is not zero) and the words that are not zero. */
 struct acl_classifier {
@@ -40,7 +51,7 @@ struct acl_classifier {
 	bool small;
 	bool broken; /* stands for a damaged record: matches nothing, so it denies */
 	uint32_t n_rules, n_prefixes, compile_us;
-	uint32_t src, dst, sport, dport, icmp; /* where each search starts */
+	struct acl_root src, dst, sport, dport, icmp;
 	const uint32_t *nodes;
 	const uint64_t *records;
 	const uint32_t *priority;
@@ -104,7 +115,7 @@ int acl_sweep(struct acl_builder *b, struct acl_field *f, struct acl_bound **out
     uint32_t *start);
 /* Builds the search tree over bounds of 'width' bits. Returns 0, -ENOMEM, -E2BIG. */
 int acl_tree(struct acl_builder *b, const struct acl_bound *v, uint32_t n, uint32_t start,
-    unsigned width, uint32_t *ref);
+    unsigned width, struct acl_root *root);
 
 /* How the compiler gets at the prefixes of a tag: '*out' is freed by the caller. 0, -ENOENT, -ENOMEM, -EPROTO. */
 typedef int (*acl_tag_fn)(void *arg, uint16_t tag, struct ob_acl_tag_cfg **out);
@@ -152,8 +163,13 @@ uint64_t *acl_store_binds(void);
 
 /* ---- groups and bindings ---------------------------------------------------------------------------------------------------- */
 
+extern struct acl_classifier *acl_groups[OB_ACL_MAX_GROUPS]; /* RCU; compiled */
 /* The compiled group, or NULL. Context: worker or control. */
-const struct acl_classifier *acl_group_at(uint32_t idx);
+static inline const struct acl_classifier *acl_group_at(uint32_t idx)
+{
+	return ob_rcu_load(&acl_groups[idx]);
+}
+
 int acl_groups_init(void);
 void acl_groups_fini(void);
 

@@ -225,7 +225,7 @@ static const uint8_t result_of[4] = {
     [ACL_PERMIT | ACL_FINAL] = OB_ACL_PERMITS,
 };
 
-static void explain(struct ob_acl_why *why, unsigned stage, uint32_t group,
+static __rte_noinline void explain(struct ob_acl_why *why, unsigned stage, uint32_t group,
     const struct acl_classifier *c, uint32_t rule)
 {
 	why->decided_stage = (uint8_t)stage;
@@ -237,27 +237,39 @@ static void explain(struct ob_acl_why *why, unsigned stage, uint32_t group,
 	why->stage[stage - 1].priority = c->priority[rule];
 }
 
-/* The stages that are left in 'word', from 'stage' on. */
+/* The groups of a word in order of their stages. */
 static inline uint8_t walk(uint64_t word, const struct ob_acl_pkt *p, struct ob_acl_why *why)
 {
 	struct acl_key key = acl_key_of(p);
-	uint8_t action = 0;
+	struct acl_search search[OB_ACL_STAGES];
+	uint8_t action = 0, stage[OB_ACL_STAGES];
+	unsigned n = 0;
 
-	for (unsigned stage = 1; word != 0; stage++, word >>= STAGE_BITS) {
-		uint32_t group = (uint32_t)(word & STAGE_MASK), rule = ACL_NO_RULE;
+	for (unsigned s = 1; s <= OB_ACL_STAGES; s++) {
+		uint32_t group = (uint32_t)group_in(word, s);
 		const struct acl_classifier *c;
 
 		if (group == 0)
 			continue;
-		/* Bound and yet not there: it was deleted after this word was read, or lost with its record. */
 		c = acl_group_at(group - 1);
+		stage[n] = (uint8_t)s;
+		search[n].c = c;
 		if (c != NULL)
-			rule = acl_classify(c, p, &key);
+			acl_begin(&search[n], c, &key);
+		n++;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		uint32_t rule = ACL_NO_RULE;
+
+		/* Bound and yet not there: deleted after the word was read, or lost with its record. */
+		if (search[i].c != NULL)
+			rule = acl_finish(&search[i], p, &key);
 		if (why != NULL)
-			explain(why, stage, group - 1, c, rule);
+			explain(why, stage[i], (uint32_t)group_in(word, stage[i]) - 1, search[i].c,
+			    rule);
 		if (rule == ACL_NO_RULE)
 			return 0;
-		action = c->action[rule];
+		action = search[i].c->action[rule];
 		if (action & ACL_FINAL)
 			break;
 	}

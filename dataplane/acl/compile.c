@@ -258,7 +258,7 @@ static int add_tags(struct compile *c, struct acl_field *field, const struct tag
 	return 0;
 }
 
-static int compile_field(struct compile *c, enum field f, uint32_t *ref)
+static int compile_field(struct compile *c, enum field f, struct acl_root *root)
 {
 	unsigned width = f > DST ? 16 : c->cfg->family == AF_INET ? 32 : 128;
 	uint64_t always[ACL_MAX_WORDS] = {0};
@@ -280,7 +280,7 @@ static int compile_field(struct compile *c, enum field f, uint32_t *ref)
 	if (rc == 0)
 		rc = acl_sweep(&c->b, &field, &bounds, &n, &start);
 	if (rc == 0)
-		rc = acl_tree(&c->b, bounds, n, start, width, ref);
+		rc = acl_tree(&c->b, bounds, n, start, width, root);
 	free(bounds);
 	free(field.ev);
 	free(first);

@@ -8,15 +8,10 @@
 
 #include "ob_worker.h"
 
-static struct acl_classifier *groups[OB_ACL_MAX_GROUPS]; /* RCU */
-static uint64_t *uses[OB_ACL_MAX_GROUPS]; /* tags that the group names: bit per tag */
+struct acl_classifier *acl_groups[OB_ACL_MAX_GROUPS]; /* RCU */
+static uint64_t *uses[OB_ACL_MAX_GROUPS];	      /* tags that the group names: bit per tag */
 
 #define TAG_WORDS (OB_ACL_MAX_TAGS / 64)
-
-const struct acl_classifier *acl_group_at(uint32_t idx)
-{
-	return ob_rcu_load(&groups[idx]);
-}
 
 /* A tag as it is in the arena, or as it is about to be. */
 struct tag_view {
@@ -83,9 +78,9 @@ static bool names_tag(uint32_t group, uint32_t tag)
 
 static void publish(uint32_t idx, struct acl_classifier *c)
 {
-	struct acl_classifier *old = groups[idx];
+	struct acl_classifier *old = acl_groups[idx];
 
-	ob_rcu_publish(&groups[idx], c);
+	ob_rcu_publish(&acl_groups[idx], c);
 	ob_rcu_defer(acl_classifier_free, old);
 }
 
@@ -164,7 +159,7 @@ int ob_acl_group_set(uint32_t idx, const struct ob_acl_group_cfg *cfg, char *err
 	rc = acl_check_group(cfg, err, err_len);
 	if (rc < 0)
 		return rc;
-	old = groups[idx];
+	old = acl_groups[idx];
 	if (acl_group_bindings(idx) > 0 && old != NULL && old->family != cfg->family)
 		return acl_fail(
 		    -EBUSY, err, err_len, "the group is bound: its address family cannot change");
@@ -194,7 +189,7 @@ out:
 
 int ob_acl_group_del(uint32_t idx, char *err, size_t err_len)
 {
-	if (idx >= OB_ACL_MAX_GROUPS || groups[idx] == NULL)
+	if (idx >= OB_ACL_MAX_GROUPS || acl_groups[idx] == NULL)
 		return acl_fail(-ENOENT, err, err_len, "no such group");
 	if (acl_group_bindings(idx) > 0)
 		return acl_fail(-EBUSY, err, err_len, "the group is bound to an ENI");
@@ -223,7 +218,7 @@ int ob_acl_group_get(uint32_t idx, struct ob_acl_group_cfg **out)
 
 int ob_acl_group_info(uint32_t idx, struct ob_acl_group_info *out)
 {
-	const struct acl_classifier *c = idx < OB_ACL_MAX_GROUPS ? groups[idx] : NULL;
+	const struct acl_classifier *c = idx < OB_ACL_MAX_GROUPS ? acl_groups[idx] : NULL;
 
 	if (c == NULL)
 		return -ENOENT;

@@ -10,6 +10,7 @@
 #define MAX_LIST   (2 * LANES)
 #define MANY	   16384 /* bounds that are worth a table of 65,536 references wherever they lie */
 #define UNIT_WORDS 4
+#define MAX_ROOT   16
 
 struct slice {
 	const struct acl_bound *v;
@@ -146,10 +147,11 @@ static int emit_list(const struct tree *t, const struct list *l, unsigned bits, 
 		return rc;
 	p = t->b->nodes + at;
 	/* Kept less one and compared by "less": the highest value, which fills the lanes left over, is less than nothing. */
-	memset(p, 0xff, lane_words * sizeof(*p));
+	for (unsigned i = 0; i < lane_words; i++)
+		p[i] = bits == 16 ? 0x7fff7fffu : 0x7fffffffu;
 	for (unsigned i = 1; i < l->n; i++) {
-		uint32_t start = (uint32_t)(l->start[i] - 1);
-		uint16_t start16 = (uint16_t)start;
+		uint32_t start = (uint32_t)(l->start[i] - 1) ^ 0x80000000u;
+		uint16_t start16 = (uint16_t)(l->start[i] - 1) ^ 0x8000u;
 
 		if (bits == 16)
 			memcpy((char *)p + (i - 1) * 2, &start16, 2);
@@ -238,11 +240,68 @@ static int build(const struct tree *t, struct slice s, uint32_t *ref)
 	return build_direct(t, &s, ref);
 }
 
+/* The smallest aligned block outside of which nothing but 'start' holds: how many bits its values share. */
+static unsigned block_bits(const struct acl_bound *v, uint32_t n, uint32_t start, uint64_t *base)
+{
+	const struct acl_bound *last = &v[n - 1];
+	uint64_t diff;
+	unsigned bits;
+
+	*base = 0;
+	if (last->ref != start)
+		return 0;
+	diff = v->hi ^ (last->hi - (last->lo == 0));
+	bits = diff == 0 ? 63 : (unsigned)__builtin_clzll(diff);
+	if (bits > 0)
+		*base = v->hi & ~0ull << (64 - bits);
+	return bits;
+}
+
+/* About two places in the table for each bound. */
+static unsigned root_bits(uint32_t n, unsigned room)
+{
+	unsigned bits = 1;
+
+	while (bits < MAX_ROOT && 1u << bits < 2 * n)
+		bits++;
+	return bits < room ? bits : room;
+}
+
 int acl_tree(struct acl_builder *b, const struct acl_bound *v, uint32_t n, uint32_t start,
-    unsigned width, uint32_t *ref)
+    unsigned width, struct acl_root *root)
 {
 	struct tree t = {b, width};
-	struct slice s = {v, n, start, 0};
+	unsigned shared, bits, top = width < 64 ? width : 64;
+	uint32_t before = start, i = 0, ref;
+	int rc;
 
-	return build(&t, s, ref);
+	*root = (struct acl_root){.shift = 63};
+	if (n == 0) {
+		rc = take(b, 1, &root->at);
+		if (rc == 0)
+			b->nodes[root->at] = start;
+		return rc;
+	}
+	shared = block_bits(v, n, start, &root->base);
+	bits = root_bits(n, top - shared);
+	root->size = 1u << bits;
+	root->shift = (uint8_t)(64 - shared - bits);
+	rc = take(b, root->size + 1, &root->at);
+	if (rc < 0)
+		return rc;
+	for (uint32_t slot = 0; slot < root->size; slot++) {
+		struct slice child = {&v[i], 0, before, shared + bits};
+
+		while (i + child.n < n && (v[i + child.n].hi ^ root->base) >> root->shift == slot)
+			child.n++;
+		rc = build(&t, child, &ref);
+		if (rc < 0)
+			return rc;
+		b->nodes[root->at + slot] = ref;
+		i += child.n;
+		if (child.n > 0)
+			before = v[i - 1].ref;
+	}
+	b->nodes[root->at + root->size] = start;
+	return 0;
 }
