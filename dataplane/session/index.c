@@ -389,7 +389,7 @@ void session_index_del(struct ob_session_shard *s, unsigned six, uint64_t h, uin
 		}
 		at = other_bucket(at, sig, nb);
 	}
-	assert(!"the index has each live session");
+	assert(false); /* the index has each live session */
 }
 
 uint64_t session_index_count(const struct ob_session_shard *s, unsigned six)

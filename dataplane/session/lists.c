@@ -80,11 +80,6 @@ void session_wheel_add(struct ob_session_shard *s, uint32_t id, uint32_t due)
 	head_set(s->wheel, chain, id);
 }
 
-uint32_t session_wheel_first(const struct ob_session_shard *s, uint32_t chain)
-{
-	return head_get(s->wheel, chain);
-}
-
 void session_wheel_del(struct ob_session_shard *s, uint32_t id)
 {
 	const struct ob_session_cold *c = cold_of(s, id);

@@ -148,8 +148,11 @@ uint32_t session_list_first(const struct ob_session_shard *s, unsigned list);
 void session_list_splice(struct ob_session_shard *s, unsigned to, unsigned from);
 void session_wheel_add(struct ob_session_shard *s, uint32_t id, uint32_t due);
 void session_wheel_del(struct ob_session_shard *s, uint32_t id);
-/* First of a chain, chain = (tick % WHEEL_SLOTS) * WHEEL_LANES + lane. */
-uint32_t session_wheel_first(const struct ob_session_shard *s, uint32_t chain);
+/* First of a chain, chain = (tick % WHEEL_SLOTS) * WHEEL_LANES + lane. Heads hold the id plus one. */
+static inline uint32_t session_wheel_first(const struct ob_session_shard *s, uint32_t chain)
+{
+	return s->wheel[chain] - 1;
+}
 
 /* table.c */
 void session_link(struct ob_session_shard *s, uint32_t id);
@@ -191,6 +194,8 @@ int session_open(uint16_t eni, uint8_t proto, struct ob_session_line line[2],
 void session_start(struct ob_session_shard *s, uint32_t id, unsigned state);
 /* Sets the state of both directions, how they are tracked from now on, and moves the session in the wheel if it is due earlier. */
 void session_set_state(struct ob_session_shard *s, uint32_t id, unsigned state);
+/* How its two directions are tracked in this state. */
+void session_set_fast(struct ob_session_shard *s, uint32_t id, unsigned state);
 /* Tick at which it ends if no packet comes. */
 uint32_t session_due(const struct ob_session_shard *s, uint32_t id);
 

@@ -520,8 +520,17 @@ unsigned ob_session_expire(struct ob_session_shard *s, uint32_t now, unsigned bu
 		r->wheel_at = now - WHEEL_SLOTS;
 	while (n < budget && (int32_t)(now - r->wheel_at) >= 0) {
 		uint32_t chain = (r->wheel_at % WHEEL_SLOTS) * WHEEL_LANES;
-		uint32_t ids[WHEEL_LANES];
+		uint32_t ids[WHEEL_LANES], any = 0;
 		unsigned k = 0;
+
+		for (unsigned lane = 0; lane < WHEEL_LANES; lane++)
+			any |= s->wheel[chain + lane];
+		if (any == 0) {
+			if (r->wheel_at == now)
+				break;
+			r->wheel_at++;
+			continue;
+		}
 
 		/* The lanes' first members are fetched side by side. */
 		for (unsigned lane = 0; lane < WHEEL_LANES; lane++) {
@@ -533,12 +542,6 @@ unsigned ob_session_expire(struct ob_session_shard *s, uint32_t now, unsigned bu
 			rte_prefetch0(ob_session_line(s, id));
 			rte_prefetch0(ob_session_line(s, id | 1));
 			ids[k++] = id;
-		}
-		if (k == 0) {
-			if (r->wheel_at == now)
-				break;
-			r->wheel_at++;
-			continue;
 		}
 		for (unsigned i = 0; i < k; i++)
 			visit(s, ids[i]);

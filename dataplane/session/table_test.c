@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "session_fixture.h"
+#include "test_fixture.h"
 
 static int setup(void **state)
 {

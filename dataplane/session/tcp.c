@@ -155,7 +155,8 @@ static void learn_syn(
 {
 	l->end = l->max_end = g->end;
 	l->max_win = 1;
-	l->scale = (uint8_t)(TCP_KNOWN | (g->scale == NO_SCALE ? NOT_OFFERED : g->scale));
+	l->scale = (uint8_t)((l->scale & TCP_LIBERAL) | TCP_KNOWN |
+			     (g->scale == NO_SCALE ? NOT_OFFERED : g->scale));
 	l->max_win = unscaled(g->win, shift_of(l));
 	if ((peer->scale & TCP_KNOWN) &&
 	    ((l->scale & TCP_SCALE) == NOT_OFFERED || (peer->scale & TCP_SCALE) == NOT_OFFERED)) {
@@ -300,8 +301,12 @@ unsigned session_tcp_track(struct ob_session_shard *s, uint32_t ref, const struc
 	}
 	check = (l->scale & TCP_LIBERAL) == 0;
 	why = segment(l, peer, &g, seg, check, &next);
-	if (why == OB_PASS && next != l->state)
+	if (why != OB_PASS)
+		return why;
+	if (next != l->state)
 		session_set_state(s, ref & ~1u, next);
+	else if (next == ES)
+		session_set_fast(s, ref & ~1u, next);
 	return why;
 }
 

@@ -4,18 +4,19 @@
 
 #include "session_priv.h"
 
-/* How the two directions of a state are tracked. */
-static void set_fast(struct ob_session_shard *s, uint32_t id, unsigned state)
+void session_set_fast(struct ob_session_shard *s, uint32_t id, unsigned state)
 {
 	struct ob_session_line *l = ob_session_line(s, id), *peer = ob_session_line(s, id | 1);
 	uint8_t fast[2] = {OB_SESSION_SLOW, OB_SESSION_SLOW};
 
 	switch (state) {
 	case OB_SESSION_TCP_ESTABLISHED:
-		fast[0] = OB_SESSION_FAST_TCP;
-		if ((l->scale & TCP_LIBERAL) ||
-		    (eni_flags(eni_of(s, id)) & OB_SESSION_ENI_NO_WINDOW))
+		/* The inline path takes it that both ends have acknowledged something. */
+		if (l->scale & peer->scale & TCP_LIBERAL)
 			fast[0] = OB_SESSION_FAST_TCP_NO_WINDOW;
+		else if ((l->scale & peer->scale & TCP_ACKED) &&
+			 (eni_flags(eni_of(s, id)) & OB_SESSION_ENI_NO_WINDOW) == 0)
+			fast[0] = OB_SESSION_FAST_TCP;
 		fast[1] = fast[0];
 		break;
 	case OB_SESSION_UDP_REPLIED:
@@ -41,7 +42,7 @@ static void write_state(struct ob_session_shard *s, uint32_t id, unsigned state)
 		/* Release: pairs with the acquire of ob_session_next: the record is complete before it is alive. */
 		__atomic_store_n(
 		    &ob_session_line(s, id | d)->state, (uint8_t)state, __ATOMIC_RELEASE);
-	set_fast(s, id, state);
+	session_set_fast(s, id, state);
 }
 
 void session_start(struct ob_session_shard *s, uint32_t id, unsigned state)
