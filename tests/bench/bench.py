@@ -19,6 +19,7 @@ import gen  # noqa: E402
 import machine  # noqa: E402
 import publish  # noqa: E402
 import suites  # noqa: E402
+from bench_util import median  # noqa: E402
 from proc import LabError  # noqa: E402
 
 
@@ -48,6 +49,8 @@ class Bench:
         return self
 
     def __exit__(self, *_):
+        for system in self.systems:
+            system.thaw()
         for system in reversed(list(self.systems)):
             try:
                 system.stop()
@@ -74,12 +77,6 @@ class Bench:
     def page(self):
         return {"bench": self.name, "machine": machine.describe(self), "quick": self.quick, "seconds": round(time.monotonic() - self.began, 1),
                 "rows": self.rows, "ratios": self.ratios, "notes": self.notes}
-
-
-def median(values):
-    values = sorted(values)
-    n = len(values)
-    return values[n // 2] if n % 2 else (values[n // 2 - 1] + values[n // 2]) / 2
 
 
 def interruptible():

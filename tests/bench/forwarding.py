@@ -3,17 +3,9 @@
 import outboard
 import ovs
 import rounds
+from bench_util import K, M, ratio, short, wants
 
-K, M = 1000, 1_000_000
 OVS_MOST = M  # connections; above it only ours is measured
-
-
-def short(n):
-    return f"{n // M}m" if n >= M and n % M == 0 else f"{n // K}k" if n >= K and n % K == 0 else str(n)
-
-
-def wants(bench, system):
-    return not bench.only or system in bench.only
 
 
 def timing(bench, flows):
@@ -64,10 +56,6 @@ def rows_of(bench, entries, kind, flows, size):
         if system not in out or row["ns_per_pkt"] < out[system][0]:
             out[system] = (row["ns_per_pkt"], net)
     return out
-
-
-def ratio(a, b):
-    return round(a / b, 2) if a is not None and b else None
 
 
 def series(bench, is_stateful, flow_counts, sizes):

@@ -55,8 +55,8 @@ class Generator:
         except (OSError, ValueError):
             return None
 
-    def run(self, system, patience=60, watch=None):
-        """One run, from the opening of the connections to the last window; returns the report. 'watch(page)' sees each new report."""
+    def run(self, system, patience=60, tick=None):
+        """One run, from the opening of the connections to the last window; returns the report. 'tick()' is called meanwhile."""
         self.runs += 1
         until = time.monotonic() + patience + self.seconds()
         self.go.touch()
@@ -68,12 +68,12 @@ class Generator:
                 if time.monotonic() > until:
                     raise LabError(f"{system.name}: the generator is not done after {patience + self.seconds():.0f} s: {self._where(page)}"
                                    f"\n{tail(system.log)}")
-                time.sleep(0.05)
+                time.sleep(0.02)
+                if tick:
+                    tick()
                 page = self.page() or page
                 if page is None or page["run"] != self.runs:
                     continue
-                if watch:
-                    watch(page)
                 if page["phase"] == "done":
                     return page
         finally:

@@ -11,6 +11,7 @@ SWITCH = "/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 MAX_CONNS = 12_000_000
 TIMEOUT_S = 600  # of every protocol state, as on our side
+CLOSED_S = 5     # of closing ones, where many connections come and go
 
 
 def version():
@@ -115,9 +116,9 @@ class Ovs(System):
             time.sleep(0.05)
 
     def timeouts(self):
-        states = ["udp_first", "udp_single", "udp_multiple", "tcp_syn_sent", "tcp_syn_recv", "tcp_established", "tcp_fin_wait",
-                  "tcp_time_wait", "icmp_first", "icmp_reply"]
-        self.vsctl("add-zone-tp", "netdev", "zone=1", *[f"{s}={TIMEOUT_S}" for s in states])
+        states = ["udp_first", "udp_single", "udp_multiple", "tcp_syn_sent", "tcp_syn_recv", "tcp_established", "icmp_first", "icmp_reply"]
+        self.vsctl("add-zone-tp", "netdev", "zone=1", *[f"{s}={TIMEOUT_S}" for s in states],
+                   *[f"{s}={CLOSED_S}" for s in ("tcp_fin_wait", "tcp_time_wait", "tcp_close")])
         self.appctl("dpctl/ct-set-maxconns", "netdev@ovs-netdev", str(MAX_CONNS))
 
     def caches(self, emc):

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The benches by name, and what their ratios are wanted to be."""
+import cps
 import forwarding
+import virtio
 
 SUITES = {
+    "cps": cps.cps,
     "encap": forwarding.encap,
     "stateful": forwarding.stateful,
+    "virtio": virtio.virtio,
 }
 
 # (bench, ratio) -> (relation, figure)

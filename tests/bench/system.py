@@ -15,6 +15,7 @@ class System:
     """Subclasses start a process that forwards between net_obgen's two ports, or what else the bench sets up."""
 
     name = "?"
+    lossless = True  # what goes in comes out, or it is an error
 
     def __init__(self, bench, label=None):
         self.bench = bench

@@ -13,6 +13,8 @@ class Testpmd(System):
     """'vdevs': device arguments, in the order of ports. It is driven by its prompt."""
 
     name = "testpmd"
+    lossless = False  # it may forward the other port's ARP
+    memory_options = ()
     thread_name = "rte-worker-"
 
     def __init__(self, bench, label, vdevs, driver=None, forward="io", main_core=OTHER_CORE, core=CORE, megabytes=256, options=()):
@@ -24,6 +26,7 @@ class Testpmd(System):
     def start(self):
         # Line by line: what it prints is read while it runs.
         argv = ["stdbuf", "-oL", "dpdk-testpmd", f"--lcores=0@{self.main_core},1@{self.core}", *eal_args(self.bench, self.label, self.megabytes)]
+        argv += self.memory_options if self.bench.huge else ()
         if self.driver:
             argv += ["-d", self.driver]
         for vdev in self.vdevs:
