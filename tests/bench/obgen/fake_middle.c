@@ -139,6 +139,18 @@ unsigned pair_round(struct pair *p)
 	return n;
 }
 
+void pair_packets(struct pair *p, unsigned n)
+{
+	uint64_t end = p->to_wire + p->to_guest + n;
+	time_t late = time(NULL) + 10;
+
+	while (p->to_wire + p->to_guest < end) {
+		pair_round(p);
+		if (time(NULL) > late)
+			fail_msg("%u packets do not come", n);
+	}
+}
+
 static json_object *read_report(struct pair *p)
 {
 	return json_object_from_file(p->report);
@@ -156,6 +168,11 @@ static unsigned phase_of(struct pair *p)
 		i++;
 	json_object_put(o);
 	return i;
+}
+
+bool pair_is(struct pair *p, const char *phase)
+{
+	return strcmp(phases[phase_of(p)], phase) == 0;
 }
 
 void pair_until(struct pair *p, const char *phase)

@@ -14,6 +14,7 @@
 
 #define MAX_FLOWS 4096
 #define WINDOW	  "warm=0.02,measure=0.04"
+#define ENDLESS	  "warm=0,measure=0"
 
 /* ---- an independent reading of a packet ---------------------------------------------------------------------------- */
 
@@ -164,7 +165,6 @@ static void both_sides_speak_of_the_same_connections(void **state)
 	pair_until(&p, "done");
 	connections_of_both_sides(t);
 	assert_int_equal(1000, pair_report(&p, "open.opened"));
-	assert_int_equal(0, pair_report(&p, "open.retries"));
 	assert_int_equal(0, pair_errors(p.guest) + pair_errors(p.wire));
 	assert_true(pair_report(&p, "windows.0.emitted") > 0);
 	assert_true(pair_report(&p, "windows.0.cpu_ns") > 0);
@@ -172,7 +172,7 @@ static void both_sides_speak_of_the_same_connections(void **state)
 	assert_int_equal(0, pair_xstat(p.wire, "obgen_kind_plain"));
 	/* Each connection comes once a round: no two differ by more than what a round that is cut short makes. */
 	for (unsigned f = 1; f < 1000; f++)
-		assert_in_range(t->from_guest[f], t->from_guest[0] - 1, t->from_guest[0] + 1);
+		assert_in_range(t->from_guest[f], t->from_guest[0] - 3, t->from_guest[0] + 3);
 	pair_down(&p);
 	free(t);
 }
@@ -205,10 +205,11 @@ static void queues_share_the_connections(void **state)
 	struct pair p;
 
 	(void)state;
-	pair_up(&p, "flows=1000," WINDOW, 3);
+	pair_up(&p, "flows=1000," ENDLESS, 3);
 	p.look = tally_udp;
 	p.arg = t;
-	pair_until(&p, "done");
+	pair_until(&p, "measure");
+	pair_packets(&p, 20000);
 	connections_of_both_sides(t);
 	assert_int_equal(7, t->q_used);
 	pair_down(&p);
@@ -222,10 +223,11 @@ static void sizes_are_mixed_7_4_1(void **state)
 	unsigned n;
 
 	(void)state;
-	pair_up(&p, "flows=100,size=imix," WINDOW, 1);
+	pair_up(&p, "flows=100,size=imix," ENDLESS, 1);
 	p.look = tally_udp;
 	p.arg = t;
-	pair_until(&p, "done");
+	pair_until(&p, "measure");
+	pair_packets(&p, 20000);
 	t->len[0] -= 100; /* those that opened */
 	n = t->len[0] + t->len[1] + t->len[2];
 	assert_true(n > 1200);
@@ -251,10 +253,11 @@ static void zipf_makes_few_connections_frequent(void **state)
 	struct pair p;
 
 	(void)state;
-	pair_up(&p, "flows=1000,zipf=1,warm=0,measure=0.2", 1);
+	pair_up(&p, "flows=1000,zipf=1," ENDLESS, 1);
 	p.look = tally_udp;
 	p.arg = t;
-	pair_until(&p, "done");
+	pair_until(&p, "measure");
+	pair_packets(&p, 100000);
 	connections_of_both_sides(t); /* all are opened */
 	for (unsigned f = 0; f < 1000; f++)
 		n += --t->from_guest[f];
@@ -313,10 +316,11 @@ static void tcp_opens_and_its_data_moves_on(void **state)
 	struct pair p;
 
 	(void)state;
-	pair_up(&p, "flows=500,proto=tcp," WINDOW, 1);
+	pair_up(&p, "flows=500,proto=tcp," ENDLESS, 1);
 	p.look = track;
 	p.arg = t;
-	pair_until(&p, "done");
+	pair_until(&p, "measure");
+	pair_packets(&p, 20000);
 	connections_of_both_sides(t);
 	for (unsigned f = 0; f < 500; f++)
 		assert_true(t->from_guest[f] > 3 && t->from_wire[f] > 3);
@@ -375,10 +379,12 @@ static void crr_counts_what_went_through_all_six_steps(void **state)
 	struct pair p;
 
 	(void)state;
-	pair_up(&p, "mode=crr,flows=300,inflight=64," WINDOW, 1);
+	pair_up(&p, "mode=crr,flows=300,inflight=64," ENDLESS, 1);
 	p.look = track_crr;
 	p.arg = t;
-	pair_until(&p, "done");
+	pair_until(&p, "measure");
+	pair_packets(&p, 6000);
+	rte_eth_dev_stop(p.guest);
 	for (unsigned f = 0; f < 300; f++)
 		n += t->from_guest[f];
 	assert_true(n > 600); /* tuples were used more than once */
@@ -427,14 +433,20 @@ static void crr_keeps_the_live_ones_in_touch(void **state)
 	struct pair p;
 
 	(void)state;
-	pair_up(&p, "mode=crr,flows=100,live=200,touch=0.02,inflight=16,warm=0.02,measure=0.1", 1);
+	pair_up(&p, "mode=crr,flows=100,live=200,touch=0.02,inflight=16," ENDLESS, 1);
 	p.look = count_live;
 	p.arg = t;
-	pair_until(&p, "done");
+	pair_until(&p, "measure");
+	/* Each of them comes again and again. */
+	for (unsigned f = 0; f < 200; f++) {
+		for (unsigned i = 0; t->from_guest[f] < 3 || t->from_wire[f] < 2; i++) {
+			assert_in_range(pair_round(&p), 0, 1000);
+			assert_true(i < 10000000);
+		}
+	}
+	rte_eth_dev_stop(p.guest);
 	assert_int_equal(200, pair_report(&p, "open.opened"));
 	assert_true(pair_report(&p, "windows.0.connections") > 0);
-	for (unsigned f = 0; f < 200; f++)
-		assert_true(t->from_guest[f] > 1 && t->from_wire[f] > 0);
 	assert_int_equal(0, pair_errors(p.guest) + pair_errors(p.wire));
 	pair_down(&p);
 	free(t);
@@ -445,8 +457,8 @@ static void crr_keeps_the_live_ones_in_touch(void **state)
 struct wrong {
 	const char *error;
 	bool toward_wire;
-	unsigned at; /* the byte that is changed */
-	uint8_t to;
+	unsigned at; /* the byte of which these bits are flipped */
+	uint8_t flip;
 	bool sum; /* make the outer header's checksum right again */
 };
 
@@ -458,7 +470,7 @@ static void spoil(struct pair *p, struct rte_mbuf *m, bool from_guest)
 
 	if (w == NULL || w->toward_wire != from_guest)
 		return;
-	rte_pktmbuf_mtod(m, uint8_t *)[w->at] = w->to;
+	rte_pktmbuf_mtod(m, uint8_t *)[w->at] ^= w->flip;
 	if (w->sum) {
 		t.len = m->pkt_len;
 		memcpy(t.b, rte_pktmbuf_mtod(m, uint8_t *), t.len);
@@ -472,25 +484,25 @@ static void broken_packets_are_told_by_what_is_wrong(void **state)
 	/* Outer: Ethernet 0, IPv4 14, UDP 34, VXLAN 42; inner Ethernet 50, IPv4 64, UDP 84, payload 92. */
 	static const struct wrong all[] = {
 	    {"outer_eth", true, 0, 0x66, false},
-	    {"outer_ip", true, 14, 0x46, false},
+	    {"outer_ip", true, 14, 3, false},
 	    {"outer_ip", true, 17, 0xff, false},
 	    {"outer_ip", true, 26, 9, true},
 	    {"outer_ip", true, 33, 9, true},
 	    {"outer_sum", true, 24, 0x77, false},
 	    {"outer_udp", true, 39, 1, false},
 	    {"form", true, 37, 0x11, false},
-	    {"tunnel", true, 42, 0, false},
+	    {"tunnel", true, 42, 8, false},
 	    {"tunnel", true, 48, 9, false},
 	    {"inner_eth", true, 63, 9, false},
-	    {"inner_ip", true, 64, 0x55, false},
+	    {"inner_ip", true, 64, 0x10, false},
 	    {"inner_ip", true, 67, 0xff, false},
-	    {"inner_ip", true, 72, 3, false},
+	    {"inner_ip", true, 72, 0x43, false},
 	    {"inner_sum", true, 75, 0xaa, false},
-	    {"l4", true, 89, 0, false},
+	    {"l4", true, 89, 1, false},
 	    {"l4_sum", true, 108, 1, false},
 	    /* Plain: Ethernet 0, IPv4 14, UDP 34, payload 42. */
 	    {"inner_eth", false, 5, 9, false},
-	    {"inner_ip", false, 22, 3, false},
+	    {"inner_ip", false, 22, 0x43, false},
 	    {"inner_sum", false, 24, 0x77, false},
 	    {"l4_sum", false, 40, 0x77, false},
 	};
@@ -635,8 +647,7 @@ static void packets_flow_while_the_go_file_is_there(void **state)
 		assert_true(pair_report(&p, "windows.1.emitted") > 0);
 		assert_int_equal(0, pair_round(&p));
 		unlink(p.go);
-		/* It says 'wait' again. */
-		for (unsigned i = 0; i < 100; i++)
+		while (!pair_is(&p, "wait"))
 			usleep(500);
 	}
 	pair_down(&p);

@@ -18,7 +18,7 @@
 RTE_LOG_REGISTER(obg_log, pmd.net.obgen, NOTICE);
 
 #define TICK_NS	    10000000
-#define TIMEOUT_S   0.1
+#define TIMEOUT_S   0.2
 #define QUIET_US    2000 /* longer than a burst takes */
 #define TORN_S	    50e-6
 #define MAX_THREADS (4 * OBG_MAX_QUEUES)

@@ -36,6 +36,10 @@ void pair_down(struct pair *p);
 unsigned pair_round(struct pair *p);
 /* Polls until the report is in this phase (or a later one), at most ten seconds. */
 void pair_until(struct pair *p, const char *phase);
+/* What the report says. */
+bool pair_is(struct pair *p, const char *phase);
+/* Polls until so many packets more have passed. */
+void pair_packets(struct pair *p, unsigned n);
 uint64_t pair_xstat(uint16_t port, const char *name);
 uint64_t pair_errors(uint16_t port);
 /* A number out of the report: a path as "windows.0.emitted". */
