@@ -15,6 +15,32 @@ static inline uint32_t ports_to(const struct ob_meta *m, unsigned asker_first, u
 	return ports;
 }
 
+/* An error: the packet in it was sent the other way, and becomes what it was there before its translation. */
+static enum ob_drop translate_error(struct rte_mbuf *pkt, struct ob_meta *m, unsigned family,
+    const union ob_session_key *k, unsigned k_dir)
+{
+	rte_be32_t ip[2];
+
+	if (family == 4) {
+		struct ob_nat_to4 emb;
+
+		memcpy(ip, &k->v4.addrs, 8);
+		emb = (struct ob_nat_to4){ip[0], ip[1], ports_to(m, k_dir == 0, k->v4.ports)};
+		return m->flags & OB_PKT_IP4 ? ob_nat_rewrite4_error(pkt, m, &emb)
+					     : ob_nat64_error_to4(pkt, m, &emb);
+	} else {
+		struct ob_nat_to6 emb = {.ports = ports_to(m, k_dir == 0, k->v6.ports)};
+		uint8_t src[16];
+
+		memcpy(emb.src, k->v6.src, 16);
+		memcpy(emb.dst, k->v6.dst, 16);
+		memcpy(ip, l3_of(pkt, m) + 12, 4);
+		if (!(m->flags & OB_PKT_IP4) || !ob_nat64_to_ip6(m->eni, ip[0], src))
+			return OB_DROP_NAT_UNTRANSLATABLE;
+		return ob_nat64_error_to6(pkt, m, src, &emb);
+	}
+}
+
 /* As the other direction's packets look, turned around. */
 static __rte_noinline enum ob_drop translate(
     struct ob_worker *w, struct rte_mbuf *pkt, struct ob_meta *m)
@@ -24,7 +50,7 @@ static __rte_noinline enum ob_drop translate(
 	unsigned family = ob_session_key(ob_session_shard(ob_worker_id(w)), other, &k);
 
 	if (unlikely(is_icmp_error(pkt, m)))
-		return OB_DROP_NAT_UNTRANSLATABLE;
+		return translate_error(pkt, m, family, &k, ob_session_dir(other));
 	if (family == 4) {
 		struct ob_session_key4 r = ob_session_reverse4(&k.v4);
 		struct ob_nat_to4 to;
@@ -32,11 +58,18 @@ static __rte_noinline enum ob_drop translate(
 		memcpy(&to, &r.addrs, 8);
 		to.ports = ports_to(m, ob_session_dir(m->session) == 0, r.ports);
 		if (unlikely(!(m->flags & OB_PKT_IP4)))
-			return OB_DROP_NAT_UNTRANSLATABLE;
+			return ob_nat64_to4(pkt, m, &to);
 		ob_nat_rewrite4(pkt, m, &to);
 		return OB_PASS;
+	} else {
+		struct ob_session_key6 r = ob_session_reverse6(&k.v6);
+		struct ob_nat_to6 to = {
+		    .ports = ports_to(m, ob_session_dir(m->session) == 0, r.ports)};
+
+		memcpy(to.src, r.src, 16);
+		memcpy(to.dst, r.dst, 16);
+		return ob_nat64_to6(pkt, m, &to);
 	}
-	return OB_DROP_NAT_UNTRANSLATABLE;
 }
 
 static inline void route_one(

@@ -221,6 +221,7 @@ void vpc_policy(void)
 	picky.local = vpc_ip(own[0]);
 	picky.remote = vpc_ip(remote[0]);
 	must(ob_session_init(tv->arena, &sessions), "session");
+	ob_session_set_on_delete(ob_nat_on_delete);
 	must(ob_encap_init(tv->arena), "encap");
 	must(ob_policy_init(tv->arena), "policy");
 	must(ob_acl_init(tv->arena), "acl");

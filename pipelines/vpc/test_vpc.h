@@ -81,3 +81,4 @@ int answer_tests(void);
 int dhcp_tests(void);
 int pmtu_tests(void);
 int session_tests(void);
+int nat_tests(void);
