@@ -186,7 +186,7 @@ static int shard_init(
 	snprintf(name, sizeof(name), "session.%u", worker);
 	rc = ob_arena_region(a, name, SESSION_LAYOUT, p->total, &base, &fresh);
 	if (rc < 0)
-		return rc;
+		return rc == -EINVAL ? -ENOSPC : rc; /* larger than the whole arena */
 	memset(s, 0, sizeof(*s));
 	point(s, base, p);
 	s->worker = worker;
