@@ -14,6 +14,7 @@ bool field_takes_part(const struct field *f, enum verb verb)
 	case V_SET:
 		return f->flags & (F_KEY | F_SET);
 	case V_DEL:
+	case V_FLUSH:
 		return f->flags & F_KEY;
 	case V_SHOW:
 		return f->flags & (F_KEY | F_FILTER);
@@ -149,7 +150,7 @@ static int check_complete(const struct noun *n, enum verb verb, const bool *give
 	for (unsigned i = 0; i < n->n_fields; i++) {
 		const struct field *f = &n->fields[i];
 		bool needed = (verb == V_ADD && (f->flags & F_REQUIRED)) ||
-			      ((verb & (V_ADD | V_DEL | V_SET)) && (f->flags & F_KEY)) ||
+			      ((verb & (V_ADD | V_DEL | V_SET | V_FLUSH)) && (f->flags & F_KEY)) ||
 			      (verb == V_SHOW && (f->flags & F_KEY) && (f->flags & F_POS));
 
 		if (!needed || given[i])

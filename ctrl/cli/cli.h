@@ -26,6 +26,9 @@ enum kind {
 	K_STATUS,   /* virtio device status bits */
 	K_FLAGS,    /* u16, names by choice.value = bit */
 	K_OPT,	    /* struct ob_bus_geneve_opt: CLASS:TYPE:HEX */
+	K_MATCH,    /* struct ob_bus_ip: given as a network, shown as an address */
+	K_PROTO,    /* u8, a choice or a number */
+	K_RATE,	    /* u64 with k, M, G, T; 0 is none */
 	K_RANGE,    /* struct ob_bus_range: ADDR, ADDR-ADDR, ADDR/LEN */
 	K_ROUTE_TO, /* struct ob_bus_route: action and to_vnet */
 };
@@ -38,6 +41,8 @@ enum field_flags {
 	F_SET = 1 << 4,	     /* option of set */
 	F_FILTER = 1 << 5,   /* option of list */
 	F_COUNTER = 1 << 6,  /* --interval shows its rate */
+	F_CARD = 1 << 7,     /* filter that only the card can apply */
+	F_HIDE = 1 << 8,     /* an option only, not part of what is shown */
 };
 
 struct choice {
@@ -71,7 +76,9 @@ enum verb {
 	V_SET = 1 << 1,
 	V_DEL = 1 << 2,
 	V_LIST = 1 << 3,
-	V_SHOW = 1 << 4, /* of a noun without a key: the same as list */
+	V_SHOW = 1 << 4,  /* of a noun without a key: the same as list */
+	V_FLUSH = 1 << 5, /* OB_BUS_DEL of what belongs to the key */
+	V_LAST = V_FLUSH,
 };
 
 #define MAX_RECORD 4096
@@ -93,11 +100,16 @@ struct noun {
 	int (*complete)(void *record);
 	/* What it holds beside its record, which then begins with a struct ob_bus_listed; NULL: nothing. */
 	const struct body_format *body;
+	bool stream;			     /* a list may be long: printed as it comes */
+	void (*list_defaults)(void *record); /* filter of a list without options; may be NULL */
+	const struct noun *show;	     /* what 'show' is about, if not this; else NULL */
 };
 
 extern const struct noun noun_card, noun_function, noun_vnet, noun_eni, noun_route, noun_mapping,
     noun_tunnel, noun_uplink, noun_counters, noun_drops, noun_worker, noun_sg, noun_tag,
-    noun_binding, noun_nat_pool, noun_nat_bind, noun_fip, noun_nat64;
+    noun_binding, noun_nat_pool, noun_nat_bind, noun_fip, noun_nat64, noun_session,
+    noun_session_eni, noun_session_policy, noun_session_table;
+extern const struct choice ip_protocols[];
 extern const struct noun *const nouns[];
 extern const unsigned n_nouns;
 
@@ -134,6 +146,16 @@ struct rows {
 int rows_add(const void *record, void *rows); /* an ob_client_record_fn */
 void rows_free(struct rows *rows);
 void rows_print_table(const struct rows *rows, FILE *to);
+/* A list printed in portions: columns are as wide as the widest so far. */
+struct stream {
+	struct rows rows;
+	FILE *to;
+	bool json, begun;
+	unsigned long n; /* printed */
+	int width[64];
+};
+int stream_add(const void *record, void *stream); /* an ob_client_record_fn */
+void stream_end(struct stream *s);
 void rows_print_vertical(const struct rows *rows, FILE *to);
 void rows_print_json(const struct rows *rows, bool one, FILE *to);
 /* One object with what it holds. Returns 0, -EPROTO: the body makes no sense. */

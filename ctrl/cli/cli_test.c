@@ -14,7 +14,8 @@
 
 const struct noun *const nouns[] = {&noun_card, &noun_function, &noun_vnet, &noun_eni, &noun_route,
     &noun_mapping, &noun_tunnel, &noun_sg, &noun_tag, &noun_binding, &noun_nat_pool, &noun_nat_bind,
-    &noun_fip, &noun_nat64, &noun_uplink, &noun_counters, &noun_drops, &noun_worker};
+    &noun_fip, &noun_nat64, &noun_session, &noun_session_eni, &noun_session_policy,
+    &noun_session_table, &noun_uplink, &noun_counters, &noun_drops, &noun_worker};
 const unsigned n_nouns = sizeof(nouns) / sizeof(nouns[0]);
 
 static uint8_t record[MAX_RECORD] __attribute__((aligned(8)));
@@ -67,8 +68,8 @@ static void every_noun_is_sound(void **state)
 				assert_non_null(f->arg);
 				assert_non_null(f->help);
 			}
-			assert_true(
-			    (f->kind == K_CHOICE || f->kind == K_FLAGS) == (f->choices != NULL));
+			assert_true((f->kind == K_CHOICE || f->kind == K_FLAGS ||
+					f->kind == K_PROTO) == (f->choices != NULL));
 		}
 	}
 }
@@ -325,6 +326,77 @@ static void ranges_are_read_in_three_forms(void **state)
 	assert_string_equal(shown(&noun_nat64, "prefix"), "64:ff9b::/96");
 }
 
+static void session_filters_and_rates(void **state)
+{
+	const struct ob_bus_session *r = (const void *)record;
+
+	(void)state;
+	assert_int_equal(parse(&noun_session, V_LIST,
+			     "--eni e1 --proto udp --src 10.0.0.0/8 --dst 192.0.2.1 --port 53 "
+			     "--state udp_new --limit 5"),
+	    0);
+	assert_int_equal(r->proto, 17);
+	assert_int_equal(r->src.prefix_len, 8);
+	assert_int_equal(r->dst.prefix_len, 32);
+	assert_int_equal(r->port, 53);
+	assert_int_equal(r->state, OB_BUS_UDP_NEW);
+	assert_int_equal(r->limit, 5);
+	assert_string_equal(shown(&noun_session, "dst"), "192.0.2.1");
+	assert_int_equal(parse(&noun_session, V_LIST, "--proto 132"), 0);
+	assert_string_equal(shown(&noun_session, "proto"), "sctp");
+	assert_int_equal(parse(&noun_session, V_LIST, "--proto 256"), -EINVAL);
+	assert_int_equal(parse(&noun_session, V_LIST, "--src 10.0.0.1/8"), -EINVAL);
+	assert_int_equal(parse(&noun_session, V_FLUSH, ""), -EINVAL);
+	assert_int_equal(parse(&noun_session, V_FLUSH, "--eni e1"), 0);
+	assert_int_equal(parse(&noun_session, V_FLUSH, "--eni e1 --port 5"), -EINVAL);
+	assert_int_equal(parse(&noun_session_policy, V_SET, "e1 --tcp-established 350"), 0);
+	assert_int_equal(((const struct ob_bus_session_policy *)(const void *)record)
+			     ->timeout_s[OB_BUS_TCP_ESTABLISHED],
+	    350);
+}
+
+static char *streamed(unsigned n, bool json)
+{
+	struct ob_bus_session s = {.eni = "e1"};
+	struct stream st = {.rows = {.noun = &noun_session}, .json = json};
+	char *text;
+	size_t len;
+
+	st.to = open_memstream(&text, &len);
+	for (unsigned i = 0; i < n; i++) {
+		s.sport = (uint16_t)i;
+		assert_int_equal(stream_add(&s, &st), 0);
+	}
+	stream_end(&st);
+	assert_int_equal(st.n, n);
+	fclose(st.to);
+	return text;
+}
+
+static void a_long_list_is_printed_as_it_comes(void **state)
+{
+	static const unsigned lengths[] = {0, 1, 512, 513, 2000};
+
+	(void)state;
+	for (unsigned i = 0; i < 5; i++) {
+		unsigned lines = 0;
+		char *text = streamed(lengths[i], false);
+		struct json_object *j;
+
+		for (const char *c = text; *c; c++)
+			lines += *c == '\n';
+		assert_int_equal(lines, lengths[i] + 1);
+		assert_int_equal(strncmp(text, "ENI", 3), 0);
+		assert_null(strstr(text, "LIMIT"));
+		free(text);
+		text = streamed(lengths[i], true);
+		j = json_tokener_parse(text);
+		assert_int_equal(json_object_array_length(j), lengths[i]);
+		json_object_put(j);
+		free(text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -339,6 +411,8 @@ int main(void)
 	    cmocka_unit_test(a_group_needs_its_rules_and_takes_them_from_options),
 	    cmocka_unit_test(bindings_name_direction_and_stage),
 	    cmocka_unit_test(ranges_are_read_in_three_forms),
+	    cmocka_unit_test(session_filters_and_rates),
+	    cmocka_unit_test(a_long_list_is_printed_as_it_comes),
 	    cmocka_unit_test(nearest_word_is_offered_only_when_near),
 	};
 

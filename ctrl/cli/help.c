@@ -16,6 +16,8 @@ const char *verb_name(enum verb v)
 		return "list";
 	case V_SHOW:
 		return "show";
+	case V_FLUSH:
+		return "flush";
 	}
 	return "?";
 }
@@ -85,15 +87,21 @@ void help_main(FILE *to)
 	    "exit status: 0 done, 1 the card refused, 2 wrong usage, 3 no card to be reached\n");
 }
 
+/* What the verb is about. */
+static const struct noun *of(const struct noun *n, unsigned verb)
+{
+	return verb == V_SHOW && n->show != NULL ? n->show : n;
+}
+
 void help_noun(const struct noun *n, FILE *to)
 {
 	fprintf(to, "obctl %s: %s\n\n%s\n\nusage:\n", n->name, n->help, n->about);
-	for (unsigned v = V_ADD; v <= V_SHOW; v <<= 1) {
+	for (unsigned v = V_ADD; v <= V_LAST; v <<= 1) {
 		if (!(n->verbs & v))
 			continue;
 		fprintf(to, "  obctl %s %s", n->name, verb_name(v));
-		for (unsigned k = 0; k < n->n_fields; k++) {
-			const struct field *f = &n->fields[k];
+		for (unsigned k = 0; k < of(n, v)->n_fields; k++) {
+			const struct field *f = &of(n, v)->fields[k];
 			bool needed = (f->flags & F_KEY) || (f->flags & F_REQUIRED);
 
 			if (!field_takes_part(f, v) || (v != V_ADD && !(f->flags & F_KEY)) ||
@@ -139,6 +147,7 @@ void help_verb(const struct noun *n, enum verb verb, FILE *to)
 {
 	unsigned shown = 0;
 
+	n = of(n, verb);
 	fprintf(to, "obctl %s %s", n->name, verb_name(verb));
 	for (unsigned k = 0; k < n->n_fields; k++) {
 		if ((n->fields[k].flags & F_POS) && field_takes_part(&n->fields[k], verb))

@@ -27,7 +27,8 @@ struct options {
 
 const struct noun *const nouns[] = {&noun_card, &noun_function, &noun_vnet, &noun_eni, &noun_route,
     &noun_mapping, &noun_tunnel, &noun_sg, &noun_tag, &noun_binding, &noun_nat_pool, &noun_nat_bind,
-    &noun_fip, &noun_nat64, &noun_uplink, &noun_counters, &noun_drops, &noun_worker};
+    &noun_fip, &noun_nat64, &noun_session, &noun_session_policy, &noun_session_table, &noun_uplink,
+    &noun_counters, &noun_drops, &noun_worker};
 const unsigned n_nouns = sizeof(nouns) / sizeof(nouns[0]);
 
 static int report(const struct options *o, int err, const char *text)
@@ -83,8 +84,9 @@ static void keep_matching(struct rows *r, const uint8_t *filter, const bool *giv
 		bool keep = true;
 
 		for (unsigned k = 0; k < n->n_fields; k++)
-			keep &= !given[k] || memcmp(rec + n->fields[k].off,
-						 filter + n->fields[k].off, n->fields[k].size) == 0;
+			keep &= !given[k] || (n->fields[k].flags & F_CARD) ||
+				memcmp(rec + n->fields[k].off, filter + n->fields[k].off,
+				    n->fields[k].size) == 0;
 		if (keep)
 			memmove(r->records + (size_t)kept++ * n->record_len, rec, n->record_len);
 	}
@@ -125,6 +127,25 @@ static int print_held(struct ob_client *c, const struct options *o, const struct
 	ret = rows_print_held(r, body, len, o->json, stdout);
 	free(body);
 	return ret < 0 ? report(o, ret, "the card's answer makes no sense") : EXIT_OK;
+}
+
+/* A list that may be long. */
+static int look_stream(struct ob_client *c, const struct options *o, const struct noun *n,
+    const uint8_t *filter, const bool *given)
+{
+	struct stream s = {.rows = {.noun = n}, .to = stdout, .json = o->json};
+	int ret = ob_client_list(c, n->bus, filter, n->record_len, stream_add, &s);
+
+	stream_end(&s);
+	if (ret < 0)
+		return report(o, ret, ob_client_error(c));
+	for (unsigned k = 0; k < n->n_fields; k++) {
+		const struct field *f = &n->fields[k];
+
+		if (strcmp(f->name, "limit") == 0 && !given[k] && s.n >= field_uint(f, filter))
+			fprintf(stderr, "obctl: the first %lu only; --limit 0 lists all\n", s.n);
+	}
+	return EXIT_OK;
 }
 
 static int look(struct ob_client *c, const struct options *o, const struct noun *n, enum verb verb,
@@ -239,13 +260,17 @@ static int run(const struct options *o, const struct noun *n, enum verb verb, in
 	struct ob_client *c;
 	int ret = EXIT_USAGE;
 
+	if (verb == V_LIST && n->list_defaults != NULL)
+		n->list_defaults(record);
 	if (args_parse(n, verb, argc, argv, record, given, &body) < 0 ||
 	    (verb == V_ADD && n->complete != NULL && n->complete(record) < 0))
 		goto out;
 	ret = EXIT_NO_CARD;
 	if (connect_card(o, &c) < 0)
 		goto out;
-	if (verb == V_LIST || verb == V_SHOW) {
+	if (verb == V_LIST && n->stream) {
+		ret = look_stream(c, o, n, record, given);
+	} else if (verb == V_LIST || verb == V_SHOW) {
 		ret = look(c, o, n, verb, record, given);
 	} else {
 		ret = verb == V_SET ? merge_current(c, o, n, record, given) : EXIT_OK;
@@ -287,6 +312,10 @@ static const struct noun *find_noun(const char *word)
 			return nouns[i];
 		names[i] = nouns[i]->name;
 	}
+	if (strcmp(word, "nat") == 0) {
+		fprintf(stderr, "obctl: 'nat' is 'nat pool' or 'nat bind'; see 'obctl --help'\n");
+		return NULL;
+	}
 	near = nearest(word, names, n_nouns);
 	fprintf(stderr, "obctl: unknown noun '%s'%s%s%s; see 'obctl --help'\n", word,
 	    near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
@@ -295,12 +324,12 @@ static const struct noun *find_noun(const char *word)
 
 static enum verb find_verb(const struct noun *n, const char *word)
 {
-	for (unsigned v = V_ADD; v <= V_SHOW; v <<= 1) {
+	for (unsigned v = V_ADD; v <= V_LAST; v <<= 1) {
 		if ((n->verbs & v) && strcmp(word, verb_name(v)) == 0)
 			return v;
 	}
 	fprintf(stderr, "obctl: %s has no verb '%s', only", n->name, word);
-	for (unsigned v = V_ADD; v <= V_SHOW; v <<= 1) {
+	for (unsigned v = V_ADD; v <= V_LAST; v <<= 1) {
 		if (n->verbs & v)
 			fprintf(stderr, " %s", verb_name(v));
 	}
@@ -408,5 +437,7 @@ int main(int argc, char **argv)
 		help_verb(noun, verb, stdout);
 		return EXIT_OK;
 	}
+	if (verb == V_SHOW && noun->show != NULL)
+		noun = noun->show;
 	return run(&o, noun, verb, n - 2, word + 2);
 }

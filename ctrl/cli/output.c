@@ -38,34 +38,48 @@ static const uint8_t *row(const struct rows *r, unsigned i)
 
 static bool numeric(const struct field *f)
 {
-	return f->kind == K_UINT || f->kind == K_INT;
+	return f->kind == K_UINT || f->kind == K_INT || f->kind == K_RATE;
 }
 
-void rows_print_table(const struct rows *r, FILE *to)
+static bool in_table(const struct field *f)
+{
+	return f->head != NULL && !(f->flags & F_HIDE);
+}
+
+/* Widens the columns to what is in the rows. */
+static void measure(const struct rows *r, int width[64])
 {
 	const struct noun *n = r->noun;
-	int width[64] = {0};
 	char cell[CELL];
-	unsigned last = 0;
 
 	for (unsigned k = 0; k < n->n_fields; k++) {
-		if (n->fields[k].head == NULL)
+		if (!in_table(&n->fields[k]))
 			continue;
-		last = k;
-		width[k] = (int)strlen(n->fields[k].head);
+		if ((int)strlen(n->fields[k].head) > width[k])
+			width[k] = (int)strlen(n->fields[k].head);
 		for (unsigned i = 0; i < r->n; i++) {
 			field_text(&n->fields[k], row(r, i), cell, sizeof(cell));
 			if ((int)strlen(cell) > width[k])
 				width[k] = (int)strlen(cell);
 		}
 	}
+}
+
+static void print_lines(const struct rows *r, const int width[64], bool heading, FILE *to)
+{
+	const struct noun *n = r->noun;
+	char cell[CELL];
+	unsigned last = 0;
+
+	for (unsigned k = 0; k < n->n_fields; k++)
+		last = in_table(&n->fields[k]) ? k : last;
 	/* Row -1 is the heading. */
-	for (int i = -1; i < (int)r->n; i++) {
+	for (int i = heading ? -1 : 0; i < (int)r->n; i++) {
 		for (unsigned k = 0; k < n->n_fields; k++) {
 			const struct field *f = &n->fields[k];
 			int w = k == last && !numeric(f) ? 0 : width[k];
 
-			if (f->head == NULL)
+			if (!in_table(f))
 				continue;
 			if (i < 0)
 				snprintf(cell, sizeof(cell), "%s", f->head);
@@ -74,6 +88,14 @@ void rows_print_table(const struct rows *r, FILE *to)
 			fprintf(to, "%*s%s", numeric(f) ? w : -w, cell, k == last ? "\n" : "  ");
 		}
 	}
+}
+
+void rows_print_table(const struct rows *r, FILE *to)
+{
+	int width[64] = {0};
+
+	measure(r, width);
+	print_lines(r, width, true, to);
 }
 
 void rows_print_vertical(const struct rows *r, FILE *to)
@@ -89,6 +111,8 @@ void rows_print_vertical(const struct rows *r, FILE *to)
 		if (i > 0)
 			fputc('\n', to);
 		for (unsigned k = 0; k < r->noun->n_fields; k++) {
+			if (r->noun->fields[k].flags & F_HIDE)
+				continue;
 			field_text(&r->noun->fields[k], row(r, i), cell, sizeof(cell));
 			fprintf(to, "%-*s  %s\n", w, r->noun->fields[k].name, cell);
 		}
@@ -103,6 +127,8 @@ static struct json_object *record_json(const struct noun *n, const uint8_t *reco
 		const struct field *f = &n->fields[k];
 		struct json_object *v;
 
+		if (f->flags & F_HIDE)
+			continue;
 		if (f->max == 0) {
 			v = value_json(f, field_elem(f, record, 0));
 		} else {
@@ -130,6 +156,47 @@ void rows_print_json(const struct rows *r, bool one, FILE *to)
 	    json_object_to_json_string_ext(
 		o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(o);
+}
+
+#define PORTION 512 /* rows */
+
+static void stream_portion(struct stream *s)
+{
+	if (!s->json) {
+		measure(&s->rows, s->width);
+		print_lines(&s->rows, s->width, !s->begun, s->to);
+	}
+	for (unsigned i = 0; i < s->rows.n && s->json; i++) {
+		struct json_object *o = record_json(s->rows.noun, row(&s->rows, i));
+
+		fprintf(s->to, "%s%s", s->begun || i > 0 ? ",\n" : "[\n",
+		    json_object_to_json_string_ext(
+			o, JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE));
+		json_object_put(o);
+	}
+	s->begun |= !s->json || s->rows.n > 0;
+	s->n += s->rows.n;
+	s->rows.n = 0;
+}
+
+int stream_add(const void *record, void *stream)
+{
+	struct stream *s = stream;
+	int ret = rows_add(record, &s->rows);
+
+	if (ret == 0 && s->rows.n == PORTION)
+		stream_portion(s);
+	return ret;
+}
+
+void stream_end(struct stream *s)
+{
+	if (s->rows.n > 0 || !s->begun)
+		stream_portion(s);
+	if (s->json)
+		fputs(s->begun ? "\n]\n" : "[]\n", s->to);
+	fflush(s->to);
+	rows_free(&s->rows);
 }
 
 /* Items as lines, or as an array of JSON. */

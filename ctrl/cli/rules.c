@@ -24,7 +24,7 @@ static const struct choice actions[] = {{"permit", OB_BUS_PERMIT}, {"deny", OB_B
     {"permit-continue", OB_BUS_PERMIT_CONTINUE}, {"deny-continue", OB_BUS_DENY_CONTINUE},
     {NULL, 0}};
 
-static const struct choice protocols[] = {{"icmp", IPPROTO_ICMP}, {"igmp", IPPROTO_IGMP},
+const struct choice ip_protocols[] = {{"icmp", IPPROTO_ICMP}, {"igmp", IPPROTO_IGMP},
     {"tcp", IPPROTO_TCP}, {"udp", IPPROTO_UDP}, {"gre", IPPROTO_GRE}, {"esp", IPPROTO_ESP},
     {"ah", IPPROTO_AH}, {"icmp6", IPPROTO_ICMPV6}, {"sctp", IPPROTO_SCTP},
     {"udplite", IPPROTO_UDPLITE}, {NULL, 0}};
@@ -110,13 +110,13 @@ static int read_protocols(struct reader *p, char *list)
 	if (strcmp(list, "any") == 0)
 		return 0;
 	while ((item = next_item(p, &list)) != NULL) {
-		const struct choice *c = find_choice(protocols, item);
+		const struct choice *c = find_choice(ip_protocols, item);
 		unsigned long v = 0;
 
 		if (c != NULL) {
 			v = c->value;
 		} else if (!number(item, 255, &v)) {
-			const char *near = near_of(protocols, item);
+			const char *near = near_of(ip_protocols, item);
 
 			return wrong(p,
 			    "'%s' is no protocol%s%s%s: any, tcp, udp, icmp, icmp6, sctp, esp, "
@@ -421,7 +421,7 @@ static struct json_object *list_protocols(const struct ob_bus_rule *r)
 	char text[8];
 
 	for (unsigned i = 0; i < r->n_protos; i++) {
-		const char *name = choice_name(protocols, r->proto[i]);
+		const char *name = choice_name(ip_protocols, r->proto[i]);
 
 		snprintf(text, sizeof(text), "%u", r->proto[i]);
 		json_object_array_add(list, json_object_new_string(name ? name : text));

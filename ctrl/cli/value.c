@@ -67,6 +67,30 @@ static int parse_uint(const struct field *f, const char *text, void *to, char *e
 	return 0;
 }
 
+/* Digits, perhaps a fraction, perhaps k, M, G or T. */
+static int parse_rate(const char *text, void *to, char *err, size_t len)
+{
+	static const char units[] = "kMGT";
+	double scale = 1, v;
+	const char *unit;
+	char *end;
+
+	v = strtod(text, &end);
+	if (*end != 0 && (unit = strchr(units, *end == 'K' ? 'k' : *end)) != NULL && end[1] == 0) {
+		for (const char *u = units; u <= unit; u++)
+			scale *= 1000;
+		end++;
+	}
+	if (!isdigit((unsigned char)text[0]) || *end != 0)
+		return bad(err, len, "a number such as 1000, 500M or 2.5G", text);
+	if (v * scale > 1e15) {
+		snprintf(err, len, "%s is too large", text);
+		return -EINVAL;
+	}
+	store_uint(to, 8, (uint64_t)(v * scale + 0.5));
+	return 0;
+}
+
 static int hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
@@ -117,7 +141,9 @@ static int parse_ip(enum kind kind, const char *text, struct ob_bus_ip *ip, char
 		ip->family = 6;
 	else
 		return bad(err, len,
-		    kind == K_PREFIX ? "a prefix such as 10.0.0.0/8" : "an IP address", text);
+		    kind == K_PREFIX || kind == K_MATCH ? "a prefix such as 10.0.0.0/8"
+							: "an IP address",
+		    text);
 	ip->prefix_len = ip->family == 4 ? 32 : 128;
 	if (slash) {
 		bits = strtoul(slash + 1, &end, 10);
@@ -125,7 +151,7 @@ static int parse_ip(enum kind kind, const char *text, struct ob_bus_ip *ip, char
 			return bad(err, len, "an address with a prefix length", text);
 		ip->prefix_len = (uint8_t)bits;
 	}
-	if (kind == K_PREFIX && !host_bits_zero(ip)) {
+	if ((kind == K_PREFIX || kind == K_MATCH) && !host_bits_zero(ip)) {
 		snprintf(err, len, "'%s' has bits set behind its prefix length", text);
 		return -EINVAL;
 	}
@@ -291,9 +317,16 @@ int value_parse(const struct field *f, const char *text, void *to, char *err, si
 	case K_IP:
 	case K_IFADDR:
 	case K_PREFIX:
+	case K_MATCH:
 		return parse_ip(f->kind, text, to, err, err_len);
+	case K_PROTO:
+		if (isdigit((unsigned char)text[0]))
+			return parse_uint(f, text, to, err, err_len);
+		return parse_choice(f, text, to, err, err_len);
 	case K_CHOICE:
 		return parse_choice(f, text, to, err, err_len);
+	case K_RATE:
+		return parse_rate(text, to, err, err_len);
 	case K_OPT:
 		return parse_opt(text, to, err, err_len);
 	case K_RANGE:
@@ -312,7 +345,8 @@ static void ip_text(enum kind kind, const struct ob_bus_ip *ip, char *out, size_
 	if ((ip->family != 4 && ip->family != 6) ||
 	    inet_ntop(ip->family == 4 ? AF_INET : AF_INET6, ip->b, addr, sizeof(addr)) == NULL)
 		snprintf(out, len, "-");
-	else if (kind == K_IP)
+	else if (kind == K_IP ||
+		 (kind == K_MATCH && ip->prefix_len == (ip->family == 4 ? 32 : 128)))
 		snprintf(out, len, "%s", addr);
 	else
 		snprintf(out, len, "%s/%u", addr, ip->prefix_len);
@@ -328,6 +362,22 @@ static void ns_text(uint64_t ns, char *out, size_t len)
 	else
 		snprintf(out, len, "%02u:%02u:%02u", (unsigned)(s / 3600), (unsigned)(s / 60 % 60),
 		    (unsigned)(s % 60));
+}
+
+static void rate_text(uint64_t v, char *out, size_t len)
+{
+	static const char units[] = "kMGT";
+	int unit = -1;
+
+	while (v != 0 && v % 1000 == 0 && unit < 3) {
+		v /= 1000;
+		unit++;
+	}
+	if (v == 0)
+		snprintf(out, len, "-");
+	else
+		snprintf(out, len, unit < 0 ? "%" PRIu64 : "%" PRIu64 "%c", v,
+		    units[unit < 0 ? 0 : unit]);
 }
 
 static void status_text(uint8_t status, char *out, size_t len)
@@ -435,8 +485,13 @@ void value_text(const struct field *f, const void *from, char *out, size_t len)
 	case K_IP:
 	case K_IFADDR:
 	case K_PREFIX:
+	case K_MATCH:
 		ip_text(f->kind, from, out, len);
 		break;
+	case K_RATE:
+		rate_text(load_uint(from, 8), out, len);
+		break;
+	case K_PROTO:
 	case K_CHOICE:
 		choice_text(f, b[0], out, len);
 		break;
@@ -467,6 +522,7 @@ struct json_object *value_json(const struct field *f, const void *from)
 
 	switch (f->kind) {
 	case K_UINT:
+	case K_RATE:
 		return json_object_new_uint64(load_uint(from, f->size));
 	case K_NS:
 		return json_object_new_double((double)load_uint(from, 8) / 1e9);

@@ -116,14 +116,13 @@ struct ob_bus_session_policy {
 };
 static_assert(sizeof(struct ob_bus_session_policy) == 136, "wire layout");
 
-/* LIST: live connections; the filter's non-zero fields select. DEL with an ENI alone: ends all of its connections. */
+/* LIST: live connections; the filter's non-zero fields that say so select. DEL with an ENI alone: ends all of its connections. */
 struct ob_bus_session {
 	char eni[OB_BUS_NAME];
 	uint32_t worker;
-	uint8_t proto;
-	uint8_t state;	    /* enum ob_bus_session_state */
-	uint8_t any_worker; /* filter: 0 'worker' does not select, 1 it does */
-	uint8_t reserved;
+	uint8_t proto; /* filter */
+	uint8_t state; /* filter: enum ob_bus_session_state */
+	uint8_t reserved[2];
 	struct ob_bus_ip src, dst; /* of who opened it, as its packets arrived; filter: prefixes */
 	uint16_t sport, dport;	   /* ICMP: identifier, type << 8 | code */
 	uint16_t port;		   /* filter: either of them */

@@ -17,6 +17,7 @@
 #include "ob_encap.h"
 #include "ob_nat.h"
 #include "ob_policy.h"
+#include "ob_session.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -65,6 +66,8 @@ static struct ob_card *card_once(void)
 {
 	struct ob_card_conf conf = {
 	    .serial = "SN1", .version = "1", .run_dir = "/run/fuzz", .models = &fake_card_models};
+	struct ob_session_conf sessions = {
+	    .n_workers = 1, .max_v4 = 1024, .max_v6 = 1024, .tsc_hz = 1000000000};
 	static struct ob_card *card;
 	struct ob_arena *arena;
 
@@ -72,7 +75,8 @@ static struct ob_card *card_once(void)
 		return card;
 	rte_log_set_global_level(RTE_LOG_ERR);
 	if (ob_arena_create("fuzz", 1ull << 30, &arena) < 0 || ob_encap_init(arena) < 0 ||
-	    ob_policy_init(arena) < 0 || ob_acl_init(arena) < 0 || ob_nat_init(arena) < 0)
+	    ob_policy_init(arena) < 0 || ob_acl_init(arena) < 0 || ob_nat_init(arena) < 0 ||
+	    ob_session_init(arena, &sessions) < 0)
 		abort();
 	conf.arena = arena;
 	if (ob_card_create(&conf, &card) < 0)

@@ -10,7 +10,7 @@ import sys
 
 ADD, DEL, SET, LIST = 1, 2, 3, 4
 (CARD, FUNCTION, VNET, ENI, ROUTE, MAPPING, TUNNEL, UPLINK, QUEUE, DROP, WORKER, UPLOAD, BODY, SG, TAG, BINDING,
- NAT_POOL, NAT_BIND, FIP, NAT64) = range(1, 21)
+ NAT_POOL, NAT_BIND, FIP, NAT64, METER, SESSION_POLICY, SESSION, SESSION_ENI, SESSION_TABLE) = range(1, 26)
 
 
 def name(s):
@@ -106,6 +106,15 @@ def fip(vn, public, e, private):
     return name(vn) + public + private + name(e) + bytes(8)
 
 
+def policy(e, strict=1, window=1, half=0, timeouts=()):
+    return name(e) + struct.pack("<BB2xI", strict, window, half) + b"".join(struct.pack("<I", t) for t in timeouts).ljust(96, b"\0")
+
+
+def session(e, proto=0, state=0, src=NO_IP, dst=NO_IP, port=0, limit=0):
+    return name(e) + struct.pack("<IBB2x", 0, proto, state) + src + dst + struct.pack("<HHHBB", 0, 0, port, 0, 0) + 2 * NO_IP + \
+        struct.pack("<HHI", 0, 0, limit) + bytes(44)
+
+
 basics = packet(ADD, FUNCTION, function("f1"), function("f2", 2, "/run/x", 4), function("f3", 4, port="net_null0")) + packet(ADD, VNET, vnet("red", 1), vnet("blue", 2)) + \
     packet(ADD, TUNNEL, tunnel("t1", 1, ip(4, 32, 192, 0, 2, 2)), tunnel("t2", 2, ip(6, 128, *IP6, 2), [opt(0xff01, 1, b"\0\0\0\x2a")]))
 objects = basics + packet(ADD, ENI, eni("e1", "f1", "red")) + packet(ADD, MAPPING, mapping("red", ip(4, 32, 10, 0, 0, 9), "t1")) + \
@@ -128,6 +137,9 @@ SEEDS = {
     packet(SET, NAT_POOL, pool("p", "out", ((198, 51, 100, 16), (198, 51, 100, 40)), block=64)),
     "nat-del": nat + packet(DEL, NAT_POOL, pool("p", "")) + packet(DEL, NAT_BIND, name("e1") + name("")) + packet(DEL, NAT_POOL, pool("p", "")) +
     packet(DEL, ENI, eni("e1", "", "")) + packet(DEL, FIP, fip("out", ip(4, 32, 203, 0, 113, 5), "", NO_IP)) + packet(DEL, VNET, vnet("out", 0)),
+    "sessions": objects + packet(LIST, SESSION, session("e1", 6, 4, ip(4, 8, 10), ip(4, 0), 443, 10)) + packet(DEL, SESSION, session("e1")) +
+    packet(SET, SESSION_POLICY, policy("e1", 2, 2, 100, [0, 30, 30, 30, 350])) + packet(DEL, SESSION_POLICY, policy("e1")) +
+    b"".join(packet(LIST, n) for n in (SESSION, SESSION_POLICY, SESSION_ENI, SESSION_TABLE)),
     "groups-set": groups + tag(SET, "corp", ip(4, 0)) + sg(SET, "web", rule(1, 2)) + sg(SET, "web", rule(1, 2), rule(1, 1)) + sg(SET, "web") +
     packet(SET, BINDING, binding("e1", 1, 1, "web")),
     "groups-del": groups + packet(DEL, SG, name("web").ljust(72, b"\0")) + packet(DEL, TAG, name("corp").ljust(48, b"\0")) +

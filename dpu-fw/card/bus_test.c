@@ -26,6 +26,7 @@
 #include "ob_encap.h"
 #include "ob_nat.h"
 #include "ob_policy.h"
+#include "ob_session.h"
 
 static struct event_base *base;
 static struct ob_arena *arena;
@@ -40,6 +41,9 @@ static int setup(void **state)
 	struct ob_card_conf conf = {
 	    .serial = "SN1", .version = "1", .run_dir = "/run/test", .models = &fake_card_models};
 
+	struct ob_session_conf sessions = {
+	    .n_workers = 1, .max_v4 = 1024, .max_v6 = 1024, .tsc_hz = 1000000000};
+
 	(void)state;
 	strcpy(dir, "/tmp/ob-bus-XXXXXX");
 	assert_non_null(mkdtemp(dir));
@@ -50,6 +54,7 @@ static int setup(void **state)
 	assert_int_equal(ob_policy_init(arena), 0);
 	assert_int_equal(ob_acl_init(arena), 0);
 	assert_int_equal(ob_nat_init(arena), 0);
+	assert_int_equal(ob_session_init(arena, &sessions), 0);
 	conf.base = base;
 	conf.arena = arena;
 	assert_int_equal(ob_card_create(&conf, &card), 0);
@@ -62,6 +67,7 @@ static int teardown(void **state)
 	(void)state;
 	ob_bus_destroy(bus);
 	ob_card_destroy(card);
+	ob_session_fini();
 	ob_nat_fini();
 	ob_acl_fini();
 	ob_policy_fini();

@@ -8,6 +8,7 @@
 #include "names.h"
 #include "ob_nat.h"
 #include "ob_policy.h"
+#include "ob_session.h"
 #include "rules.h"
 #include "upload.h"
 
@@ -68,7 +69,8 @@ struct noun {
 
 extern const struct noun noun_card, noun_function, noun_vnet, noun_eni, noun_route, noun_mapping,
     noun_tunnel, noun_uplink, noun_queue, noun_drop, noun_worker, noun_upload, noun_body, noun_sg,
-    noun_tag, noun_binding, noun_nat_pool, noun_nat_bind, noun_fip, noun_nat64;
+    noun_tag, noun_binding, noun_nat_pool, noun_nat_bind, noun_fip, noun_nat64, noun_session,
+    noun_session_policy, noun_session_eni, noun_session_table;
 
 /* Name -> index, or -EINVAL / -ENOENT with a text that says which noun to list. */
 int lookup(struct text *t, const struct names *names, const char *noun, const char *field,
@@ -89,6 +91,9 @@ uint32_t card_eni_of_fn(const struct ob_card *c, uint32_t fn);
 
 /* An ENI that the security group is bound to, or NAMES_NONE. */
 uint32_t card_eni_of_sg(const struct ob_card *c, uint32_t sg);
+
+/* What is set for the connections of an ENI, time-outs spelt out. */
+void card_session_conf(uint16_t eni, struct ob_session_eni_conf *out);
 
 /* dispatch.c: a request, split from how it came. */
 struct listing {

@@ -26,9 +26,6 @@
 #define RECLAIM_US  10000 /* how long freed policy may wait for the workers */
 #define MBUF_ROOM   2048
 #define JUMBO_MBUFS 8191
-/* Connections per worker; memory is taken as they come. */
-#define SESSIONS4 (1u << 20)
-#define SESSIONS6 (1u << 18)
 
 struct app {
 	struct options opt;
@@ -38,7 +35,7 @@ struct app {
 	struct ob_card *card;
 	struct ob_bus *bus;
 	struct event *on_term, *on_int, *on_vif, *on_reclaim;
-	bool eal, workers, encap, policy, acl, nat, session, stages;
+	bool eal, workers, encap, policy, acl, nat, sessions, stages;
 	char serial[32];
 	char err[512];
 };
@@ -141,6 +138,43 @@ static unsigned long frame_room(const struct options *o)
 	return room < 32768 ? room : 32768;
 }
 
+/* The tables of connections: memory is touched only as connections come, but the arena must have the room. */
+static int start_sessions(struct app *app)
+{
+	struct ob_session_conf conf = {.n_workers = app->opt.n_workers,
+	    .max_v4 = app->opt.sessions4,
+	    .max_v6 = app->opt.sessions6};
+	int rc = ob_session_init(app->arena, &conf);
+
+	app->sessions = rc == 0;
+	if (rc < 0)
+		snprintf(app->err, sizeof(app->err),
+		    "tables for %u IPv4 and %u IPv6 connections a worker: %s (--sessions, "
+		    "--sessions6; more room: --arena-max)",
+		    conf.max_v4, conf.max_v6, strerror(-rc));
+	return rc;
+}
+
+/* What decides about packets, in the order in which it stands on each other. */
+static int start_policy(struct app *app)
+{
+	int rc;
+
+	if ((rc = ob_vif_init(app->arena)) < 0 || (rc = ob_encap_init(app->arena)) < 0)
+		return rc;
+	app->encap = true;
+	if ((rc = ob_policy_init(app->arena)) < 0)
+		return rc;
+	app->policy = true;
+	if ((rc = ob_acl_init(app->arena)) < 0)
+		return rc;
+	app->acl = true;
+	if ((rc = ob_nat_init(app->arena)) < 0)
+		return rc;
+	app->nat = true;
+	return start_sessions(app);
+}
+
 static int start_dataplane(struct app *app)
 {
 	const struct options *o = &app->opt;
@@ -150,8 +184,6 @@ static int start_dataplane(struct app *app)
 	    .cpus = o->pinned ? o->cpu : NULL,
 	    .poll_always = o->poll_always,
 	};
-	const struct ob_session_conf sessions = {
-	    .n_workers = o->n_workers, .max_v4 = SESSIONS4, .max_v6 = SESSIONS6};
 	unsigned long room;
 	int rc;
 
@@ -170,28 +202,12 @@ static int start_dataplane(struct app *app)
 		return rc;
 	}
 	app->workers = true;
-	if ((rc = ob_vif_init(app->arena)) == 0 && (rc = ob_encap_init(app->arena)) == 0) {
-		app->encap = true;
-		rc = ob_policy_init(app->arena);
-		app->policy = rc == 0;
-	}
-	if (rc == 0) {
-		rc = ob_acl_init(app->arena);
-		app->acl = rc == 0;
-	}
-	if (rc == 0) {
-		rc = ob_nat_init(app->arena);
-		app->nat = rc == 0;
-	}
-	if (rc == 0) {
-		rc = ob_session_init(app->arena, &sessions);
-		app->session = rc == 0;
-	}
+	rc = start_policy(app);
 	if (rc == 0 && (rc = ob_stages_init(app->arena)) == 0) {
 		app->stages = true;
 		rc = ob_vpc_init();
 	}
-	if (rc < 0)
+	if (rc < 0 && app->err[0] == '\0')
 		snprintf(app->err, sizeof(app->err), "dataplane: %s", strerror(-rc));
 	return rc;
 }
@@ -279,7 +295,7 @@ static void stop(struct app *app)
 		ob_workers_stop();
 	if (app->stages)
 		ob_stages_fini();
-	if (app->session)
+	if (app->sessions)
 		ob_session_fini();
 	if (app->nat)
 		ob_nat_fini();

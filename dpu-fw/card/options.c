@@ -9,6 +9,11 @@
 
 #include "version.h"
 
+/* Room in the arena, all included (dataplane/session). */
+#define BYTES_OF_SESSION4    192
+#define BYTES_OF_SESSION6    384
+#define MAX_DEFAULT_SESSIONS (1u << 20)
+
 static const char help[] =
     "usage: ob-card [OPTION]...\n"
     "\n"
@@ -49,6 +54,10 @@ static const char help[] =
     "                        installed (-dlibrte_net_x.so), a device (--vdev=..., --allow=...) "
     "that is\n"
     "                        then named as uplink or as a function's port\n"
+    "  --sessions N          most IPv4 connections that a worker holds; memory is used as they "
+    "come\n"
+    "                        (default: 1048576, fewer where half of the arena holds no more)\n"
+    "  --sessions6 N         the same for IPv6 and NAT64 (default: a quarter of that)\n"
     "\n"
     "Other\n"
     "  --log-level LEVEL     error, warning, notice, info (default) or debug\n"
@@ -78,6 +87,8 @@ enum {
 	OPT_ARENA,
 	OPT_LOG,
 	OPT_DPDK,
+	OPT_SESSIONS,
+	OPT_SESSIONS6,
 	OPT_VERSION,
 };
 
@@ -95,6 +106,8 @@ static const struct option longs[] = {
     {"no-huge", no_argument, NULL, OPT_NO_HUGE},
     {"mem", required_argument, NULL, OPT_MEM},
     {"arena-max", required_argument, NULL, OPT_ARENA},
+    {"sessions", required_argument, NULL, OPT_SESSIONS},
+    {"sessions6", required_argument, NULL, OPT_SESSIONS6},
     {"log-level", required_argument, NULL, OPT_LOG},
     {"dpdk-arg", required_argument, NULL, OPT_DPDK},
     {"version", no_argument, NULL, OPT_VERSION},
@@ -193,6 +206,13 @@ static int set_number(int opt, const char *value, struct options *o)
 			return mistake("mem", value, "megabytes, at least 64");
 		o->mem_mb = (unsigned)n;
 		return 0;
+	case OPT_SESSIONS:
+	case OPT_SESSIONS6:
+		if (number(value, 1024, 1ul << 28, &n) < 0)
+			return mistake(opt == OPT_SESSIONS ? "sessions" : "sessions6", value,
+			    "a number from 1024 to 268435456");
+		*(opt == OPT_SESSIONS ? &o->sessions4 : &o->sessions6) = (uint32_t)n;
+		return 0;
 	default:
 		if (number(value, 512, 1ul << 24, &n) < 0)
 			return mistake("arena-max", value, "megabytes, at least 512");
@@ -274,6 +294,19 @@ static int settle_workers(struct options *o)
 	return -EINVAL;
 }
 
+/* A million IPv4 connections a worker and a quarter of that IPv6, or what half of the arena holds. */
+static void settle_sessions(struct options *o)
+{
+	uint64_t room =
+	    o->arena_max / 2 / o->n_workers / (BYTES_OF_SESSION4 + BYTES_OF_SESSION6 / 4);
+	uint32_t n = room < MAX_DEFAULT_SESSIONS ? (uint32_t)room : MAX_DEFAULT_SESSIONS;
+
+	if (o->sessions4 == 0)
+		o->sessions4 = n;
+	if (o->sessions6 == 0)
+		o->sessions6 = n / 4;
+}
+
 int options_parse(int argc, char **argv, struct options *o)
 {
 	int opt, rc;
@@ -304,5 +337,8 @@ int options_parse(int argc, char **argv, struct options *o)
 		    argv[optind]);
 		return -EINVAL;
 	}
-	return settle_workers(o);
+	rc = settle_workers(o);
+	if (rc == 0)
+		settle_sessions(o);
+	return rc;
 }

@@ -15,9 +15,10 @@ struct options {
 	int cpu[OB_MAX_WORKERS];
 	bool pinned; /* cpu[] has n_workers entries */
 	bool poll_always, no_huge;
-	uint16_t mtu;	    /* 0: the port's */
-	unsigned mem_mb;    /* 0: what the workers need */
-	uint64_t arena_max; /* bytes */
+	uint16_t mtu;		       /* 0: the port's */
+	unsigned mem_mb;	       /* 0: what the workers need */
+	uint64_t arena_max;	       /* bytes */
+	uint32_t sessions4, sessions6; /* connections a worker holds */
 	const char *dpdk_arg[OPTIONS_DPDK_ARGS];
 	unsigned n_dpdk_args;
 };

@@ -36,6 +36,21 @@ static void defaults_need_no_option(void **state)
 	assert_int_equal(o.n_workers, 1);
 	assert_null(o.uplink);
 	assert_false(o.pinned || o.poll_always || o.no_huge);
+	assert_int_equal(o.sessions4, 1048576);
+	assert_int_equal(o.sessions6, 262144);
+}
+
+static void tables_of_connections_fit_half_of_the_arena(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("--workers 32 --arena-max 4096"), 0);
+	assert_true(32ull * (o.sessions4 * 192ull + o.sessions6 * 384ull) <= 2048ull << 20);
+	assert_true(o.sessions4 > 100000);
+	assert_int_equal(parse("--sessions 10000000 --sessions6 1024"), 0);
+	assert_int_equal(o.sessions4, 10000000);
+	assert_int_equal(o.sessions6, 1024);
+	assert_int_equal(parse("--sessions 1023"), -EINVAL);
+	assert_int_equal(parse("--sessions6 x"), -EINVAL);
 }
 
 static void options_are_taken(void **state)
@@ -113,6 +128,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(defaults_need_no_option),
 	    cmocka_unit_test(options_are_taken),
+	    cmocka_unit_test(tables_of_connections_fit_half_of_the_arena),
 	    cmocka_unit_test(dpdk_arguments_are_kept_in_order),
 	    cmocka_unit_test(cpus_give_the_number_of_workers),
 	    cmocka_unit_test(mistakes_are_refused),

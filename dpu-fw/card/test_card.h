@@ -22,6 +22,7 @@
 #include "ob_encap.h"
 #include "ob_nat.h"
 #include "ob_policy.h"
+#include "ob_session.h"
 
 static struct ob_card *card;
 static struct ob_arena *arena;
@@ -43,6 +44,9 @@ static inline void open_card(void)
 
 static inline int setup(void **state)
 {
+	struct ob_session_conf sessions = {
+	    .n_workers = 1, .max_v4 = 1024, .max_v6 = 1024, .tsc_hz = 1000000000};
+
 	(void)state;
 	memset(&fake_models, 0, sizeof(fake_models));
 	assert_int_equal(ob_arena_create("test", 1ull << 30, &arena), 0);
@@ -50,6 +54,7 @@ static inline int setup(void **state)
 	assert_int_equal(ob_policy_init(arena), 0);
 	assert_int_equal(ob_acl_init(arena), 0);
 	assert_int_equal(ob_nat_init(arena), 0);
+	assert_int_equal(ob_session_init(arena, &sessions), 0);
 	open_card();
 	return 0;
 }
@@ -58,6 +63,7 @@ static inline int teardown(void **state)
 {
 	(void)state;
 	ob_card_destroy(card);
+	ob_session_fini();
 	ob_nat_fini();
 	ob_acl_fini();
 	ob_policy_fini();
