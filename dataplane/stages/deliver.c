@@ -40,9 +40,8 @@ static unsigned public_key(struct ob_worker *w, const struct rte_mbuf *pkt, cons
 	struct ob_session_shard *s = ob_session_shard(ob_worker_id(w));
 	unsigned rc = ob_session_key4_of(pkt, m, 0, k);
 
-	/* Contexts beyond the ENIs' are the outsides'. */
 	if (rc == OB_SESSION_IS_FRAGMENT)
-		return ob_session_frag(s, OB_MAX_ENIS + vnet, pkt, m, &k->ports);
+		return ob_session_frag(s, CTX_PUBLIC + vnet, pkt, m, &k->ports);
 	if (rc == OB_SESSION_IS_ERROR)
 		return ob_session_icmp_embedded4(pkt, m, 0, k);
 	return rc;

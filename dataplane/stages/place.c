@@ -55,7 +55,7 @@ static unsigned whole_hash(
 			     : ob_session_key6_of(pkt, m, m->eni, &k6);
 
 	if (rc == OB_SESSION_IS_FRAGMENT)
-		rc = ob_session_frag(s, m->eni, pkt, m, is_ip4 ? &k4.ports : &k6.ports);
+		rc = ob_session_frag(s, CTX_PLACE + m->eni, pkt, m, is_ip4 ? &k4.ports : &k6.ports);
 	else if (rc == OB_SESSION_IS_ERROR)
 		rc = is_ip4 ? ob_session_icmp_embedded4(pkt, m, m->eni, &k4)
 			    : ob_session_icmp_embedded6(pkt, m, m->eni, &k6);

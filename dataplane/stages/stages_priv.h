@@ -42,6 +42,12 @@ enum {
 	    << 3, /* to a guest of this card by its public address: its own session translates that */
 };
 
+/* Contexts of fragments beside the ENIs': who has to know a fragment's ports before its session's stage does keeps books of its own. */
+enum {
+	CTX_PUBLIC = OB_MAX_ENIS,		/* + VNET: to find whose public address it is */
+	CTX_PLACE = OB_MAX_ENIS + OB_MAX_VNETS, /* + ENI: to find its worker */
+};
+
 /* What the stages keep on a worker. */
 struct stage_ctx {
 	struct ob_edges edges;

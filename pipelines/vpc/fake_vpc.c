@@ -101,7 +101,8 @@ static int port_up(void)
 
 int vpc_up(void)
 {
-	struct ob_workers_conf conf = {.n_workers = 1, .manual = true, .n_mbufs = 2048};
+	struct ob_workers_conf conf = {
+	    .n_workers = tv->n_workers ? tv->n_workers : 1, .manual = true, .n_mbufs = 2048};
 	struct ob_uplink_conf up = {
 	    .n_rxq = 1, .n_txq = 1, .tx_offloads = RTE_ETH_TX_OFFLOAD_MULTI_SEGS, .mtu = 1500};
 
@@ -290,7 +291,10 @@ int vpc_end(void **state)
 			i = 0;
 	}
 	ob_rcu_reclaim();
-	return rte_mempool_in_use_count(ob_worker_pool(tv->w)) == 0 ? 0 : -1;
+	for (unsigned i = 0; i < ob_workers_count(); i++)
+		if (rte_mempool_in_use_count(ob_worker_pool(ob_worker_get(i))) != 0)
+			return -1;
+	return 0;
 }
 
 /* ---- packets ------------------------------------------------------------------------------------------------------------- */
@@ -322,7 +326,9 @@ static void drain(void)
 {
 	struct rte_mbuf *m;
 
-	ob_worker_round(tv->w);
+	/* Twice: what is handed over is sent in the round after. */
+	for (unsigned i = 0; i < 2 * ob_workers_count(); i++)
+		ob_worker_round(ob_worker_get(i % ob_workers_count()));
 	while (rte_ring_dequeue(tv->to_wire, (void **)&m) == 0) {
 		struct test_pkt *p = &tv->wire[tv->n_wire++ % TEST_MAX_OUT];
 

@@ -28,7 +28,8 @@ struct test_out {
 
 struct test_vpc {
 	struct ob_arena *arena;
-	struct ob_worker *w;
+	unsigned n_workers;  /* set before vpc_up; 0: 1 */
+	struct ob_worker *w; /* the first: guests and the wire come in here */
 	unsigned n_guest, n_wire;
 	struct test_out guest[TEST_MAX_OUT]; /* delivered to guests */
 	struct test_pkt wire[TEST_MAX_OUT];  /* sent by the port */
