@@ -128,13 +128,14 @@ def main():
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--quick", action="store_true", help="few flows, short windows: that it works, not how fast")
     parser.add_argument("--only", metavar="SYSTEM", action="append", help="only these systems (no ratios against the others)")
+    parser.add_argument("--flows", metavar="N", type=int, action="append", help="stateful, encap: only this many flows, at 64 bytes")
     parser.add_argument("--publish", action="store_true", help="write the results into docs/performance.md and its plots")
     args = parser.parse_args()
     if os.geteuid() != 0:
         raise LabError("benches make network namespaces and TAP devices: run them as root (sudo)")
     interruptible()
     bench = Bench(args.name, args.quick)
-    bench.only = args.only
+    bench.only, bench.flows = args.only, args.flows
     try:
         with bench:
             try:

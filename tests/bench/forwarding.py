@@ -80,14 +80,14 @@ def series(bench, is_stateful, flow_counts, sizes):
 
 
 def stateful(bench):
-    if bench.quick:
-        series(bench, True, [4 * K], [])
+    if bench.quick or bench.flows:
+        series(bench, True, bench.flows or [4 * K], [])
     else:
         series(bench, True, [K, 4 * K, 100 * K, M, 10 * M], [(100 * K, "imix"), (100 * K, 1500)])
 
 
 def encap(bench):
-    if bench.quick:
-        series(bench, False, [K], [])
+    if bench.quick or bench.flows:
+        series(bench, False, bench.flows or [K], [])
     else:
         series(bench, False, [K, 4 * K, 100 * K, M], [(4 * K, "imix"), (4 * K, 1500)])

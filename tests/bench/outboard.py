@@ -12,14 +12,14 @@ class Outboard(System):
     name = "outboard"
     thread_name = "ob-worker"
 
-    def __init__(self, bench, label="outboard", megabytes=512, arena_mb=8192):
+    def __init__(self, bench, label="outboard", megabytes=512, sessions=1 << 20):
         super().__init__(bench, label)
-        self.megabytes, self.arena_mb = megabytes, arena_mb
+        self.megabytes, self.sessions = megabytes, sessions
         self.bus = self.dir / "card.sock"
 
     def start(self, uplink, dpdk_args=(), more=()):
         argv = ["unshare", "--net", self.bench.build / "dpu-fw/card/ob-card", "--bus", self.bus, "--run-dir", self.dir, "--serial", "BENCH",
-                "--cpus", str(CORE), "--idle", "poll", "--mem", str(self.megabytes), "--arena-max", str(self.arena_mb), *more]
+                "--cpus", str(CORE), "--idle", "poll", "--mem", str(self.megabytes), "--arena-max", "16384", "--sessions", str(self.sessions), *more]
         if uplink:
             argv += ["--uplink", uplink]
         if not self.bench.huge:
@@ -83,7 +83,7 @@ class Outboard(System):
 
 def forwarder(bench, case, driver, stateful, label="outboard"):
     """The card between the generator's two ports."""
-    s = Outboard(bench, label)
+    s = Outboard(bench, label, sessions=max(1 << 20, case["flows"] * 5 // 4 + 2 * case.get("live", 0)))
     s.gen = g.Generator(s.dir, "gen", **case)
     s.start("net_obgen1", ["-d", driver, f"--vdev={s.gen.devargs(0)}", f"--vdev={s.gen.devargs(1)}"])
     s.overlay()
