@@ -210,7 +210,7 @@ enum ob_drop ob_nat64_to4(struct rte_mbuf *pkt, struct ob_meta *m, const struct 
 	struct ext x;
 
 	if (ext_walk(p, m->l3_len, &x) < 0 || x.len != m->l3_len || x.proto == IPPROTO_ICMP ||
-	    len > UINT16_MAX - IP4_HDR)
+	    (x.frag & 0xfff8u) + len > UINT16_MAX - IP4_HDR)
 		return OB_DROP_NAT_UNTRANSLATABLE;
 	if (x.proto == IPPROTO_ICMPV6) {
 		/* RFC 7915, 1.2: the pseudo header has the length of the whole. */

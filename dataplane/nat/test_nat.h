@@ -111,7 +111,7 @@ static inline bool test_parse(const uint8_t *b, unsigned len, struct ob_meta *m)
 		m->flags |= (frag & 0x3fff) ? OB_PKT_FRAG : 0;
 		m->flags |= (frag & 0x1fff) ? OB_PKT_LATER_FRAG : 0;
 		m->ip_proto = b[23];
-		if ((frag & 0x1fff) * 8 + len > 65535)
+		if ((frag & 0x1fff) * 8 + len - 14 - m->l3_len > 65535)
 			return false;
 	} else if (m->ethertype == 0x86dd) {
 		if (len < 54 || b[14] >> 4 != 6 || tp_get16(b + 18) != len - 54)
