@@ -94,6 +94,21 @@ unsigned session_l4_ports(const struct rte_mbuf *pkt, const struct ob_meta *meta
 	return OB_PASS;
 }
 
+bool session_icmp_opens(uint8_t proto, const struct rte_mbuf *pkt, const struct ob_meta *meta)
+{
+	bool six = (meta->flags & OB_PKT_IP6) != 0;
+	uint8_t query;
+
+	/* ICMP of the other family is payload. */
+	if ((proto == IPPROTO_ICMPV6) != six)
+		return true;
+	if ((meta->flags & OB_PKT_ICMP) == 0)
+		return false;
+	return icmp_kind_of(six,
+		   *rte_pktmbuf_mtod_offset(pkt, const uint8_t *, meta->l2_len + meta->l3_len),
+		   &query) != ICMP_ANSWER;
+}
+
 unsigned ob_session_ports_slow(
     const struct rte_mbuf *pkt, const struct ob_meta *meta, uint32_t *ports)
 {
@@ -188,6 +203,10 @@ unsigned ob_session_icmp_embedded4(const struct rte_mbuf *pkt, const struct ob_m
 	if (!embedded4(pkt, meta, &ip, &l4) ||
 	    !embedded_ports(pkt, l4, false, ip.next_proto_id, &k.ports))
 		return OB_DROP_ICMP_UNRELATED;
+	/* It goes to who sent that packet, or it is about nothing that its receiver did. */
+	if (memcmp(&ip.src_addr, rte_pktmbuf_mtod_offset(pkt, const uint8_t *, meta->l2_len + 16),
+		4) != 0)
+		return OB_DROP_ICMP_UNRELATED;
 	memcpy(&k.addrs, &ip.src_addr, sizeof(k.addrs));
 	k.ctx_proto = ctx << 8 | ip.next_proto_id;
 	*key = ob_session_reverse4(&k);
@@ -204,6 +223,9 @@ unsigned ob_session_icmp_embedded6(const struct rte_mbuf *pkt, const struct ob_m
 
 	if (!embedded6(pkt, meta, &ip, &proto, &l4) ||
 	    !embedded_ports(pkt, l4, true, proto, &k.ports))
+		return OB_DROP_ICMP_UNRELATED;
+	if (memcmp(ip.src_addr, rte_pktmbuf_mtod_offset(pkt, const uint8_t *, meta->l2_len + 24),
+		16) != 0)
 		return OB_DROP_ICMP_UNRELATED;
 	memcpy(k.src, ip.src_addr, 16);
 	memcpy(k.dst, ip.dst_addr, 16);

@@ -294,7 +294,7 @@ static inline unsigned ob_session_key6_of(const struct rte_mbuf *pkt, const stru
 /* ICMP errors (RFC 5508): makes the key of packets that travel as the error does, from the packet that it carries: that one, turned
  * around. So a hit's direction is the error's own, and its rewrite is that of any packet of the direction, applied to the outer
  * header, and turned around to the carried one. Then ob_session_track_error instead of ob_session_track.
- * Returns OB_PASS, OB_DROP_ICMP_UNRELATED (too short, a later fragment, an error in an error). Context: owner. */
+ * Returns OB_PASS, OB_DROP_ICMP_UNRELATED (too short, a later fragment, an error in an error, not addressed to who sent that packet). Context: owner. */
 unsigned ob_session_icmp_embedded4(const struct rte_mbuf *pkt, const struct ob_meta *meta,
     uint32_t ctx, struct ob_session_key4 *key);
 unsigned ob_session_icmp_embedded6(const struct rte_mbuf *pkt, const struct ob_meta *meta,
@@ -419,7 +419,7 @@ struct ob_session_new {
 /* Makes a session of the packet that opens it, and counts that packet. '*ref': direction 0. Context: owner.
  * Returns 0; -ENOSPC the table is full (SESSION_FULL); -EDQUOT the ENI's live limit (CONN_LIMIT); -EUSERS its half-open limit
  * (HALF_OPEN_LIMIT); -EEXIST a key is taken ('*ref': by which session, so that a second packet of a burst finds the first one's; for NAT: try
- * another port); -EPROTO the packet may not open one (TCP_STATE). */
+ * another port); -EPROTO the packet may not open one (TCP_STATE; ICMP_UNRELATED: an answer that nobody asked for). */
 int ob_session_add(struct ob_session_shard *s, const struct ob_session_new *n,
     const struct rte_mbuf *pkt, const struct ob_meta *meta, uint32_t *ref);
 /* Ends it. References to it stay harmless until the next expire (ob_session_track: OB_SESSION_MISS). Context: owner. */

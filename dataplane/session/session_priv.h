@@ -181,6 +181,9 @@ static inline uint32_t eni_flags(uint16_t eni)
 /* Ports word of a packet whose L4 header is there, or of the first fragment of one. As ob_session_ports_slow. */
 unsigned session_l4_ports(const struct rte_mbuf *pkt, const struct ob_meta *meta, uint32_t *ports);
 
+/* May this packet open a connection? Not an answer that nobody asked for, nor a later fragment, which may be of one. */
+bool session_icmp_opens(uint8_t proto, const struct rte_mbuf *pkt, const struct ob_meta *meta);
+
 /* frag.c */
 #define SESSION_MAX_FRAGMENTED (1u << 20)
 uint64_t session_frag_bytes(uint32_t max);

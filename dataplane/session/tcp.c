@@ -232,9 +232,12 @@ static unsigned reset(const struct ob_session_line *l, const struct ob_session_l
 	} else if (g->seq == l->end || ((peer->scale & TCP_ACKED) &&
 					   g->seq - peer->max_ack <= l->end - peer->max_ack)) {
 		*next = state;
-	} else if (after(g->seq, l->max_end) || after(l->end - max_win(peer), g->seq)) {
-		return OB_DROP_TCP_WINDOW;
+	} else if (peer->scale & TCP_KNOWN) {
+		if (after(g->seq, l->max_end) || after(l->end - max_win(peer), g->seq))
+			return OB_DROP_TCP_WINDOW;
 	}
+	/* Otherwise the other end answered the SYN for a connection of which only it knows: this reset ends that one, and the next SYN
+	 * begins ours (RFC 9293, 3.5.1). */
 	return OB_PASS;
 }
 
@@ -245,8 +248,9 @@ static unsigned syn(struct ob_session_line *l, struct ob_session_line *peer,
 		return OB_DROP_TCP_WINDOW;
 	if ((l->scale & TCP_KNOWN) == 0 || (seg == SYN && l->state == SS))
 		learn_syn(l, peer, g);
-	else if (check && l->end - g->end > UINT16_MAX)
-		return OB_DROP_TCP_WINDOW; /* again, but not from where it began */
+	else if (check && l->end - g->end > UINT16_MAX) /* again, but not from where it began */
+		/* The initiator has begun anew, and the other end will tell it so (RFC 9293, 3.10.7.4). */
+		return seg == SYN && l->state == SR ? (unsigned)OB_PASS : OB_DROP_TCP_WINDOW;
 	if (seg == SYN_ACK)
 		learn_ack(l, peer, g->ack, g->win);
 	return OB_PASS;

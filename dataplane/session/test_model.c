@@ -162,8 +162,8 @@ static unsigned reset(struct model_session *s, unsigned dir, const struct model_
 		close = true;
 	if (close)
 		s->state = OB_SESSION_TCP_CLOSE;
-	else if (diff(p->seq, e->max_end) > 0 ||
-		 diff((uint32_t)(e->end - window(peer)), p->seq) > 0)
+	else if (peer->known && (diff(p->seq, e->max_end) > 0 ||
+				    diff((uint32_t)(e->end - window(peer)), p->seq) > 0))
 		return OB_DROP_TCP_WINDOW;
 	return OB_PASS;
 }
@@ -207,10 +207,6 @@ static unsigned syn(struct model_session *s, unsigned dir, const struct model_pk
 		if (dir == 1)
 			s->state = OB_SESSION_TCP_SYN_SENT2;
 		return OB_PASS;
-	case OB_SESSION_TCP_SYN_RECV:
-		if (dir == 1)
-			return OB_PASS;
-		/* fallthrough */
 	case OB_SESSION_TCP_SYN_SENT2:
 		if (check && (uint32_t)(e->end - end_of(p)) > 65535)
 			return OB_DROP_TCP_WINDOW;
@@ -351,7 +347,9 @@ static int open_state(struct model *m, struct model_session *s, const struct mod
 		return OB_SESSION_UDP_NEW;
 	case IPPROTO_ICMP:
 	case IPPROTO_ICMPV6:
-		return OB_SESSION_ICMP_NEW;
+		/* Of an answer, the question is the source. */
+		return p->key.sport == (p->key.family == 6 ? 128u : 8u) << 8 ? -EPROTO
+									     : OB_SESSION_ICMP_NEW;
 	case IPPROTO_SCTP:
 		return p->chunk == 1 ? OB_SESSION_SCTP_INIT : -EPROTO;
 	default:

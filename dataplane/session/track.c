@@ -96,7 +96,7 @@ int session_open(uint16_t eni, uint8_t proto, struct ob_session_line line[2],
 		return OB_SESSION_UDP_NEW;
 	case IPPROTO_ICMP:
 	case IPPROTO_ICMPV6:
-		return OB_SESSION_ICMP_NEW;
+		return session_icmp_opens(proto, pkt, meta) ? OB_SESSION_ICMP_NEW : -EPROTO;
 	case IPPROTO_SCTP:
 		return session_sctp_open(pkt, meta);
 	default:

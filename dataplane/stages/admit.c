@@ -134,7 +134,7 @@ static inline struct ob_session_way way_to_guest(const struct ob_eni *eni, unsig
 	return way;
 }
 
-static enum ob_drop why_refused(int rc)
+static enum ob_drop why_refused(int rc, const struct ob_meta *m)
 {
 	switch (rc) {
 	case -EDQUOT:
@@ -142,7 +142,7 @@ static enum ob_drop why_refused(int rc)
 	case -EUSERS:
 		return OB_DROP_HALF_OPEN_LIMIT;
 	case -EPROTO:
-		return OB_DROP_TCP_STATE;
+		return m->flags & OB_PKT_ICMP ? OB_DROP_ICMP_UNRELATED : OB_DROP_TCP_STATE;
 	case -EEXIST:
 		return OB_DROP_NAT_PORTS;
 	default:
@@ -206,7 +206,7 @@ static unsigned add_translated(struct ob_worker *w, struct ob_session_shard *s,
 	} while (rc == -EEXIST && t.tag != 0);
 	if (rc < 0) {
 		ob_nat_put(id, t.tag);
-		return why_refused(rc);
+		return why_refused(rc, m);
 	}
 	return OB_PASS;
 }
@@ -295,7 +295,7 @@ static unsigned open_new(struct ob_worker *w, struct ob_session_shard *s, const 
 		int rc = ob_session_add(s, n, pkt, m, &ref);
 
 		if (rc < 0)
-			why = why_refused(rc);
+			why = why_refused(rc, m);
 	}
 	if (why != OB_PASS)
 		return why;

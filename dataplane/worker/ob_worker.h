@@ -93,7 +93,8 @@
 	X(PPS_LIMIT, "pps_limit", "the ENI's packet rate allowance is used up")                   \
 	X(TCP_STATE, "tcp_state", "TCP segment that its connection's state does not allow")       \
 	X(TCP_WINDOW, "tcp_window", "TCP segment outside of its connection's window")             \
-	X(ICMP_UNRELATED, "icmp_unrelated", "ICMP error about a packet of no known connection")   \
+	X(ICMP_UNRELATED, "icmp_unrelated",                                                       \
+	    "ICMP error, or answer, that belongs to no known connection")                         \
 	X(FRAG_LIMIT, "frag_limit", "more datagrams in fragments than the worker keeps track of") \
 	X(FRAG_ORDER, "frag_order", "later fragment whose first one was not seen")                \
 	X(FRAG_OVERLAP, "frag_overlap", "overlapping or impossible fragment")                     \
