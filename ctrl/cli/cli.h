@@ -108,7 +108,7 @@ struct noun {
 extern const struct noun noun_card, noun_function, noun_vnet, noun_eni, noun_route, noun_mapping,
     noun_tunnel, noun_uplink, noun_counters, noun_drops, noun_worker, noun_sg, noun_tag,
     noun_binding, noun_nat_pool, noun_nat_bind, noun_fip, noun_nat64, noun_session,
-    noun_session_eni, noun_session_policy, noun_session_table;
+    noun_session_eni, noun_session_policy, noun_session_table, noun_meter;
 extern const struct choice ip_protocols[];
 extern const struct noun *const nouns[];
 extern const unsigned n_nouns;

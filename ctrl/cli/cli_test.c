@@ -14,7 +14,7 @@
 
 const struct noun *const nouns[] = {&noun_card, &noun_function, &noun_vnet, &noun_eni, &noun_route,
     &noun_mapping, &noun_tunnel, &noun_sg, &noun_tag, &noun_binding, &noun_nat_pool, &noun_nat_bind,
-    &noun_fip, &noun_nat64, &noun_session, &noun_session_eni, &noun_session_policy,
+    &noun_fip, &noun_nat64, &noun_session, &noun_session_eni, &noun_session_policy, &noun_meter,
     &noun_session_table, &noun_uplink, &noun_counters, &noun_drops, &noun_worker};
 const unsigned n_nouns = sizeof(nouns) / sizeof(nouns[0]);
 
@@ -349,6 +349,18 @@ static void session_filters_and_rates(void **state)
 	assert_int_equal(parse(&noun_session, V_FLUSH, ""), -EINVAL);
 	assert_int_equal(parse(&noun_session, V_FLUSH, "--eni e1"), 0);
 	assert_int_equal(parse(&noun_session, V_FLUSH, "--eni e1 --port 5"), -EINVAL);
+	assert_int_equal(parse(&noun_meter, V_SET, "e1 --bw-in 2.5G --cps 20k --pps-out 1500"), 0);
+	assert_true(((const struct ob_bus_meter *)(const void *)record)->rate[OB_BUS_BW_IN] ==
+		    2500000000ull);
+	assert_string_equal(shown(&noun_meter, "bw_in"), "2500M");
+	assert_string_equal(shown(&noun_meter, "cps"), "20k");
+	assert_string_equal(shown(&noun_meter, "pps_out"), "1500");
+	assert_string_equal(shown(&noun_meter, "bw_out"), "-");
+	assert_int_equal(parse(&noun_meter, V_SET, "e1 --bw-in 5x"), -EINVAL);
+	assert_int_equal(parse(&noun_meter, V_SET, "e1 --bw-in -5"), -EINVAL);
+	assert_int_equal(parse(&noun_meter, V_SET, "e1 --bw-in 5MM"), -EINVAL);
+	assert_int_equal(parse(&noun_meter, V_SET, "e1 --bw-in nan"), -EINVAL);
+	assert_int_equal(parse(&noun_meter, V_SET, "e1 --bw-in 9999999T"), -EINVAL);
 	assert_int_equal(parse(&noun_session_policy, V_SET, "e1 --tcp-established 350"), 0);
 	assert_int_equal(((const struct ob_bus_session_policy *)(const void *)record)
 			     ->timeout_s[OB_BUS_TCP_ESTABLISHED],

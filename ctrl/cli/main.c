@@ -27,8 +27,8 @@ struct options {
 
 const struct noun *const nouns[] = {&noun_card, &noun_function, &noun_vnet, &noun_eni, &noun_route,
     &noun_mapping, &noun_tunnel, &noun_sg, &noun_tag, &noun_binding, &noun_nat_pool, &noun_nat_bind,
-    &noun_fip, &noun_nat64, &noun_session, &noun_session_policy, &noun_session_table, &noun_uplink,
-    &noun_counters, &noun_drops, &noun_worker};
+    &noun_fip, &noun_nat64, &noun_session, &noun_session_policy, &noun_meter, &noun_session_table,
+    &noun_uplink, &noun_counters, &noun_drops, &noun_worker};
 const unsigned n_nouns = sizeof(nouns) / sizeof(nouns[0]);
 
 static int report(const struct options *o, int err, const char *text)

@@ -15,6 +15,7 @@
 #include "ob_arena.h"
 #include "ob_card.h"
 #include "ob_encap.h"
+#include "ob_meter.h"
 #include "ob_nat.h"
 #include "ob_policy.h"
 #include "ob_session.h"
@@ -66,6 +67,7 @@ static struct ob_card *card_once(void)
 {
 	struct ob_card_conf conf = {
 	    .serial = "SN1", .version = "1", .run_dir = "/run/fuzz", .models = &fake_card_models};
+	struct ob_meter_conf meters = {.n_workers = 1, .tsc_hz = 1000000000};
 	struct ob_session_conf sessions = {
 	    .n_workers = 1, .max_v4 = 1024, .max_v6 = 1024, .tsc_hz = 1000000000};
 	static struct ob_card *card;
@@ -77,6 +79,9 @@ static struct ob_card *card_once(void)
 	if (ob_arena_create("fuzz", 1ull << 30, &arena) < 0 || ob_encap_init(arena) < 0 ||
 	    ob_policy_init(arena) < 0 || ob_acl_init(arena) < 0 || ob_nat_init(arena) < 0 ||
 	    ob_session_init(arena, &sessions) < 0)
+		abort();
+	meters.arena = arena;
+	if (ob_meter_init(&meters) < 0)
 		abort();
 	conf.arena = arena;
 	if (ob_card_create(&conf, &card) < 0)

@@ -137,6 +137,8 @@ SEEDS = {
     packet(SET, NAT_POOL, pool("p", "out", ((198, 51, 100, 16), (198, 51, 100, 40)), block=64)),
     "nat-del": nat + packet(DEL, NAT_POOL, pool("p", "")) + packet(DEL, NAT_BIND, name("e1") + name("")) + packet(DEL, NAT_POOL, pool("p", "")) +
     packet(DEL, ENI, eni("e1", "", "")) + packet(DEL, FIP, fip("out", ip(4, 32, 203, 0, 113, 5), "", NO_IP)) + packet(DEL, VNET, vnet("out", 0)),
+    "meters": objects + packet(SET, METER, name("e1") + struct.pack("<6Q", 10 ** 9, 10 ** 9, 0, 10 ** 6, 1000, 5000).ljust(192, b"\0")) +
+    packet(LIST, METER) + packet(DEL, METER, name("e1").ljust(224, b"\0")) + packet(LIST, METER, name("e1").ljust(224, b"\0")),
     "sessions": objects + packet(LIST, SESSION, session("e1", 6, 4, ip(4, 8, 10), ip(4, 0), 443, 10)) + packet(DEL, SESSION, session("e1")) +
     packet(SET, SESSION_POLICY, policy("e1", 2, 2, 100, [0, 30, 30, 30, 350])) + packet(DEL, SESSION_POLICY, policy("e1")) +
     b"".join(packet(LIST, n) for n in (SESSION, SESSION_POLICY, SESSION_ENI, SESSION_TABLE)),

@@ -6,6 +6,7 @@
 
 #include "check.h"
 #include "names.h"
+#include "ob_meter.h"
 #include "ob_nat.h"
 #include "ob_policy.h"
 #include "ob_session.h"
@@ -70,7 +71,7 @@ struct noun {
 extern const struct noun noun_card, noun_function, noun_vnet, noun_eni, noun_route, noun_mapping,
     noun_tunnel, noun_uplink, noun_queue, noun_drop, noun_worker, noun_upload, noun_body, noun_sg,
     noun_tag, noun_binding, noun_nat_pool, noun_nat_bind, noun_fip, noun_nat64, noun_session,
-    noun_session_policy, noun_session_eni, noun_session_table;
+    noun_session_policy, noun_session_eni, noun_session_table, noun_meter;
 
 /* Name -> index, or -EINVAL / -ENOENT with a text that says which noun to list. */
 int lookup(struct text *t, const struct names *names, const char *noun, const char *field,

@@ -17,6 +17,7 @@
 #include "ob_acl.h"
 #include "ob_arena.h"
 #include "ob_card.h"
+#include "ob_meter.h"
 #include "ob_nat.h"
 #include "ob_session.h"
 #include "ob_vpc.h"
@@ -35,7 +36,7 @@ struct app {
 	struct ob_card *card;
 	struct ob_bus *bus;
 	struct event *on_term, *on_int, *on_vif, *on_reclaim;
-	bool eal, workers, encap, policy, acl, nat, sessions, stages;
+	bool eal, workers, encap, policy, acl, meter, nat, sessions, stages;
 	char serial[32];
 	char err[512];
 };
@@ -158,6 +159,7 @@ static int start_sessions(struct app *app)
 /* What decides about packets, in the order in which it stands on each other. */
 static int start_policy(struct app *app)
 {
+	const struct ob_meter_conf meters = {.arena = app->arena, .n_workers = app->opt.n_workers};
 	int rc;
 
 	if ((rc = ob_vif_init(app->arena)) < 0 || (rc = ob_encap_init(app->arena)) < 0)
@@ -169,6 +171,9 @@ static int start_policy(struct app *app)
 	if ((rc = ob_acl_init(app->arena)) < 0)
 		return rc;
 	app->acl = true;
+	if ((rc = ob_meter_init(&meters)) < 0)
+		return rc;
+	app->meter = true;
 	if ((rc = ob_nat_init(app->arena)) < 0)
 		return rc;
 	app->nat = true;
@@ -299,6 +304,8 @@ static void stop(struct app *app)
 		ob_session_fini();
 	if (app->nat)
 		ob_nat_fini();
+	if (app->meter)
+		ob_meter_fini();
 	if (app->acl)
 		ob_acl_fini();
 	if (app->policy)

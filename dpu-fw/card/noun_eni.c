@@ -189,6 +189,7 @@ static int del(struct ob_card *c, const void *rec, struct text *t)
 	if (rc < 0)
 		return rc;
 	ob_acl_eni_clear((uint16_t)idx);
+	ob_meter_clear((uint16_t)idx);
 	ob_session_eni_set((uint16_t)idx, &defaults);
 	ob_session_eni_flush((uint16_t)idx);
 	names_del(&c->enis, idx);

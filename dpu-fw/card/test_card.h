@@ -20,6 +20,7 @@
 #include "ob_arena.h"
 #include "ob_card.h"
 #include "ob_encap.h"
+#include "ob_meter.h"
 #include "ob_nat.h"
 #include "ob_policy.h"
 #include "ob_session.h"
@@ -44,6 +45,7 @@ static inline void open_card(void)
 
 static inline int setup(void **state)
 {
+	struct ob_meter_conf meters = {.n_workers = 1, .tsc_hz = 1000000000};
 	struct ob_session_conf sessions = {
 	    .n_workers = 1, .max_v4 = 1024, .max_v6 = 1024, .tsc_hz = 1000000000};
 
@@ -54,6 +56,8 @@ static inline int setup(void **state)
 	assert_int_equal(ob_policy_init(arena), 0);
 	assert_int_equal(ob_acl_init(arena), 0);
 	assert_int_equal(ob_nat_init(arena), 0);
+	meters.arena = arena;
+	assert_int_equal(ob_meter_init(&meters), 0);
 	assert_int_equal(ob_session_init(arena, &sessions), 0);
 	open_card();
 	return 0;
@@ -64,6 +68,7 @@ static inline int teardown(void **state)
 	(void)state;
 	ob_card_destroy(card);
 	ob_session_fini();
+	ob_meter_fini();
 	ob_nat_fini();
 	ob_acl_fini();
 	ob_policy_fini();
