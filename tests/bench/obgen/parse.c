@@ -231,8 +231,9 @@ enum obg_err obg_parse(const struct obg_port *port, const uint8_t *b, uint32_t l
 	a.len -= 14;
 	if (!ip_header(&a, &ip, sums, &sum_ok))
 		return OBG_E_OUTER_IP;
+	/* (a connection may well use a tunnel's port number; who expects no tunnel is not fooled by it) */
 	tunnelled =
-	    ip.next_proto_id == IPPROTO_UDP && a.len >= 8 &&
+	    port->conf.expect != OBG_WANT_PLAIN && ip.next_proto_id == IPPROTO_UDP && a.len >= 8 &&
 	    (be16(a.b + 2) == RTE_VXLAN_DEFAULT_PORT || be16(a.b + 2) == RTE_GENEVE_DEFAULT_PORT);
 	out->kind = tunnelled ? OBG_K_VXLAN : OBG_K_PLAIN;
 	if (port->conf.expect != OBG_WANT_ANY &&
