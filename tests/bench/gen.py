@@ -78,6 +78,16 @@ class Generator:
                     return page
         finally:
             self.go.unlink(missing_ok=True)
+            self._wait_for_end(system)
+
+    def _wait_for_end(self, system):
+        """Until the generator has seen that its file is gone: made anew too soon, it would not begin anew."""
+        until = time.monotonic() + 5
+        while system.running() and time.monotonic() < until:
+            page = self.page()
+            if page is None or page["phase"] == "wait":
+                return
+            time.sleep(0.02)
 
     @staticmethod
     def _where(page):

@@ -5,6 +5,7 @@ import socket
 
 from proc import LabError, run, tail
 from system import CORE, System
+from ovs import CLOSED_S, TIMEOUT_S
 import gen as g
 
 
@@ -54,6 +55,14 @@ class Outboard(System):
     def show(self, *args):
         return json.loads(self.ctl("--json", *args))
 
+    def drops(self):
+        frozen = self.frozen
+        self.thaw()
+        rows = self.show("drops", "list")
+        if frozen:
+            self.freeze()
+        return {f"{row['function']} {row['reason']}": row["packets"] for row in rows} or "nothing"
+
     # ---- configuration ----
 
     def overlay(self, peers=None):
@@ -67,6 +76,14 @@ class Outboard(System):
     def eni(self, function="f"):
         self.ctl("eni", "add", "e", "--function", function, "--vnet", "v", "--mac", g.GUEST_MAC, "--ip", f"{g.GUEST}/24", "--router", g.GATEWAY,
                  "--router-mac", g.GATEWAY_MAC)
+
+    def timeouts(self):
+        """As on the peers' side: long where a connection lives, short where it is over."""
+        live = [word for state in ("udp-new", "udp-replied", "tcp-syn-sent", "tcp-syn-recv", "tcp-established")
+                for word in (f"--{state}", TIMEOUT_S)]
+        over = [word for state in ("tcp-fin-wait", "tcp-close-wait", "tcp-last-ack", "tcp-time-wait", "tcp-close")
+                for word in (f"--{state}", CLOSED_S)]
+        self.ctl("session-policy", "set", "e", *live, *over)
 
     def security_groups(self):
         """Three stages of what the guest may open: the peers' ports, no more; and nobody may open anything to it but ssh of a network
@@ -91,4 +108,5 @@ def forwarder(bench, case, driver, stateful, label="outboard"):
     s.eni()
     if stateful:
         s.security_groups()
+        s.timeouts()
     return s

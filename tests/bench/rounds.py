@@ -34,9 +34,9 @@ def check_wire(bench, system, page, strict=True):
         raise LabError(f"{system.label}: the generator was not polled")
     lost = 1 - window["received"] / window["emitted"]
     if strict and lost > 0.01:
-        raise LabError(f"{system.label}: {lost:.1%} of the packets did not come through")
+        raise LabError(f"{system.label}: {lost:.1%} of the packets did not come through; it dropped: {system.drops()}")
     if strict and lost > 0.0001:
-        bench.note(f"{system.label}: {lost:.3%} of the packets did not come through")
+        bench.note(f"{system.label}: {lost:.3%} of the packets did not come through; it dropped: {system.drops()}")
 
 
 class Entry:

@@ -2,11 +2,15 @@
 """The benches by name, and what their ratios are wanted to be."""
 import cps
 import forwarding
+import latency
+import scale
 import virtio
 
 SUITES = {
     "cps": cps.cps,
     "encap": forwarding.encap,
+    "latency": latency.latency,
+    "scale": scale.scale,
     "stateful": forwarding.stateful,
     "virtio": virtio.virtio,
 }

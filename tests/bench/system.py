@@ -83,6 +83,10 @@ class System:
                 total += int(line.split()[1]) * 1024
         return total
 
+    def drops(self):
+        """What it says of packets that it did not forward, for a message."""
+        return "not known"
+
     # ---- one measured run ----
 
     def measure(self, patience=60):

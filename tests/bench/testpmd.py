@@ -17,7 +17,7 @@ class Testpmd(System):
     memory_options = ()
     thread_name = "rte-worker-"
 
-    def __init__(self, bench, label, vdevs, driver=None, forward="io", main_core=OTHER_CORE, core=CORE, megabytes=256, options=()):
+    def __init__(self, bench, label, vdevs, driver=None, forward="io", main_core=OTHER_CORE, core=CORE, megabytes=384, options=()):
         super().__init__(bench, label)
         self.vdevs, self.driver, self.forward = vdevs, driver, forward
         self.main_core, self.core, self.megabytes, self.options = main_core, core, megabytes, list(options)
