@@ -8,9 +8,14 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-#define TRIES_PER_BLOCK 6
-#define MAX_BLOCKS	24 /* that one connection looks into */
-#define END		0  /* list links are block numbers + 1 */
+/* A connection looks into some blocks for a few ports, then takes a new one; if there is none to take it looks harder. */
+#define LOOKS	   8
+#define TRIES	   6
+#define DEEP_LOOKS 4
+#define DEEP_TRIES 64
+#define END	   0 /* list links are block numbers + 1 */
+
+enum { WHY_LIMIT = 1, WHY_FULL = 2 };
 
 struct lane {
 	uint64_t n;
@@ -124,18 +129,17 @@ static uint32_t take_on_addr(unsigned worker, uint32_t addr, uint64_t word)
 }
 
 /* A block nobody has, with one reference, at the head of the list; END: none. */
-static uint32_t take_block(
-    unsigned worker, uint16_t eni, const struct pool *p, uint32_t pool, uint64_t flags)
+static uint32_t take_block(unsigned worker, uint16_t eni, const struct pool *p, uint32_t pool,
+    uint64_t flags, uint32_t *why)
 {
 	uint64_t word = BLOCK_USED | flags | (uint64_t)worker << 48 | (uint64_t)eni << 32 | 1;
-	struct ob_nat_counters *c = &nat_counters[worker][pool];
 	/* An ENI starts at the same address each time: its connections come from one as long as that has blocks (RFC 4787, REQ-2). */
 	uint32_t start = (uint32_t)((uint64_t)(eni * 2654435761u) * p->n_addrs >> 32);
 	uint32_t block = END;
 
 	if (__atomic_fetch_add(&nat_eni_blocks[eni], 1, __ATOMIC_RELAXED) >= p->max_blocks) {
 		__atomic_fetch_sub(&nat_eni_blocks[eni], 1, __ATOMIC_RELAXED);
-		count(&c->limit);
+		*why = WHY_LIMIT;
 		return END;
 	}
 	for (unsigned i = 0; i < p->n_addrs && block == END; i++) {
@@ -147,11 +151,11 @@ static uint32_t take_block(
 	}
 	if (block == END) {
 		__atomic_fetch_sub(&nat_eni_blocks[eni], 1, __ATOMIC_RELAXED);
-		count(&c->full);
+		*why = WHY_FULL;
 		return END;
 	}
 	add_to_list(worker, eni, block - 1);
-	count(&c->blocks_taken);
+	count(&nat_counters[worker][pool].blocks_taken);
 	return block;
 }
 
@@ -162,16 +166,75 @@ static void refer(uint32_t block)
 	__atomic_store_n(w, __atomic_load_n(w, __ATOMIC_RELAXED) + 1, __ATOMIC_RELAXED);
 }
 
-/* t->internal[0]: point in the block; [1]: looked into so many blocks << 16 | tries in this one. */
+/* Some block of the ENI, each as likely as the other. */
+static uint32_t any_in_list(unsigned worker, uint16_t eni, uint32_t pool, uint64_t flags)
+{
+	uint32_t n = __atomic_load_n(&nat_eni_blocks[eni], __ATOMIC_RELAXED), n_mine = 0;
+	uint32_t at = find_in_list(head[worker][eni], pool, flags);
+	uint32_t skip;
+
+	for (uint32_t i = at; i != END && n_mine < n; i = find_in_list(next[i - 1], pool, flags))
+		n_mine++;
+	if (n_mine == 0)
+		return END;
+	for (skip = draw(worker) % n_mine; skip > 0; skip--)
+		at = find_in_list(next[at - 1], pool, flags);
+	return at;
+}
+
+/* t->internal[0]: where in the block, and odd steps << 16 from there, so that every port comes once;
+ * [1]: looks << 16 | tries in this block; [2]: why there was no new block. */
 static void fill(struct ob_nat_try *t)
 {
 	const struct addr *a = block_addr(t->tag - 1);
 	uint32_t n = (t->tag - 1) % OB_NAT_ADDR_BLOCKS;
-	uint32_t off = (t->internal[0] + (t->internal[1] & 0xffff)) & ((1u << a->shift) - 1);
+	uint32_t step = t->internal[0] >> 16 | 1;
+	uint32_t off = t->internal[0] + step * (t->internal[1] & 0xffff);
 
+	off &= (1u << a->shift) - 1;
 	t->ip = a->ip;
 	t->port = rte_cpu_to_be_16((uint16_t)(a->port_min + (n << a->shift) + off));
 	t->n++;
+}
+
+/* The next block to look into, referred to; END: enough. */
+static uint32_t look(unsigned worker, uint16_t eni, const struct pool *p, uint32_t pool,
+    uint64_t flags, struct ob_nat_try *t)
+{
+	uint32_t looks = t->internal[1] >> 16, block = END;
+
+	if (looks < LOOKS) {
+		block = find_in_list(t->tag ? next[t->tag - 1] : head[worker][eni], pool, flags);
+		looks = block != END ? looks + 1 : LOOKS;
+	}
+	if (block != END) {
+		refer(block - 1);
+	} else if (looks == LOOKS) {
+		block = take_block(worker, eni, p, pool, flags, &t->internal[2]);
+		looks++;
+	}
+	if (block == END && looks <= LOOKS + DEEP_LOOKS) {
+		/* One after the other from a random one on, so that a short list is looked through whole. */
+		if (looks > LOOKS + 1)
+			block = find_in_list(next[t->tag - 1], pool, flags);
+		else
+			block = any_in_list(worker, eni, pool, flags);
+		if (block == END)
+			block = find_in_list(head[worker][eni], pool, flags);
+		if (block != END)
+			refer(block - 1);
+		looks++;
+	}
+	t->internal[0] = draw(worker);
+	t->internal[1] = looks << 16;
+	return block;
+}
+
+static uint32_t tries_in(const struct ob_nat_try *t)
+{
+	uint32_t size = 1u << block_addr(t->tag - 1)->shift;
+
+	return t->internal[1] >> 16 <= LOOKS ? TRIES : RTE_MIN(size, (uint32_t)DEEP_TRIES);
 }
 
 static bool has_port(const struct rte_mbuf *pkt, const struct ob_meta *m)
@@ -209,7 +272,7 @@ enum ob_drop ob_nat_out(unsigned worker, uint16_t eni, uint16_t vnet, const stru
     const struct ob_meta *m, struct ob_nat_try *t)
 {
 	uint64_t flags = (m->flags & OB_PKT_IP6) ? BLOCK_IP6 : 0;
-	uint32_t pool = ob_nat_binding(eni), block, was = t->tag;
+	uint32_t pool = ob_nat_binding(eni), was = t->tag;
 	const struct pool *p = pool_at(pool);
 
 	if (t->n == 0) {
@@ -229,30 +292,22 @@ enum ob_drop ob_nat_out(unsigned worker, uint16_t eni, uint16_t vnet, const stru
 		return OB_DROP_NAT_UNTRANSLATABLE;
 	}
 	count(&nat_counters[worker][pool].tries);
-	if (was != 0 && (t->internal[1] & 0xffff) + 1 < TRIES_PER_BLOCK) {
+	if (was != 0 && (t->internal[1] & 0xffff) + 1 < tries_in(t)) {
 		t->internal[1]++;
 		fill(t);
 		return OB_PASS;
 	}
 	if (was == 0)
 		count(&nat_counters[worker][pool].asked);
-	block = find_in_list(was ? next[was - 1] : head[worker][eni], pool, flags);
-	/* After a block that was taken for this connection comes no other. */
-	t->tag = 0;
-	if (block != END && t->internal[1] >> 16 < MAX_BLOCKS) {
-		refer(block - 1);
-		t->tag = block;
-	} else if (t->internal[1] >> 16 <= MAX_BLOCKS) {
-		t->tag = take_block(worker, eni, p, pool, flags);
-		t->internal[1] = MAX_BLOCKS << 16;
-	}
+	t->tag = look(worker, eni, p, pool, flags, t);
 	ob_nat_put(worker, was);
-	if (t->tag == 0)
-		return OB_DROP_NAT_PORTS;
-	t->internal[0] = draw(worker);
-	t->internal[1] = ((t->internal[1] >> 16) + 1) << 16;
-	fill(t);
-	return OB_PASS;
+	if (t->tag != 0) {
+		fill(t);
+		return OB_PASS;
+	}
+	count(t->internal[2] == WHY_FULL ? &nat_counters[worker][pool].full
+					 : &nat_counters[worker][pool].limit);
+	return OB_DROP_NAT_PORTS;
 }
 
 bool ob_nat_holds(uint16_t eni, uint16_t vnet, uint8_t family, const uint8_t *src,

@@ -110,7 +110,7 @@ struct ob_nat_try {
 	    port; /* public port or ICMP id; valid if tag != 0. A floating IP (tag 0) leaves ports as they are */
 	uint16_t n;   /* tries so far */
 	uint32_t tag; /* of the session to be (a reference to the block); 0: floating IP */
-	uint32_t internal[2];
+	uint32_t internal[3];
 };
 
 /* The next candidate for the source of 'pkt', which ENI 'eni' sends to the outside 'vnet'. Loop: make the reply key of it, try

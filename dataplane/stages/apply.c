@@ -2,22 +2,9 @@
 /* The rewrite of a packet whose way is decided. */
 #include "stages_priv.h"
 
-/* A session's key has the identifier of an ICMP query where its sender's port would be. */
-static inline uint32_t ports_to(const struct ob_meta *m, unsigned asker_first, uint32_t ports)
-{
-	uint16_t p[2];
-
-	if (likely(!(m->flags & OB_PKT_ICMP)))
-		return ports;
-	memcpy(p, &ports, 4);
-	p[0] = p[1] = p[!asker_first];
-	memcpy(&ports, p, 4);
-	return ports;
-}
-
 /* An error: the packet in it was sent the other way, and becomes what it was there before its translation. */
-static enum ob_drop translate_error(struct rte_mbuf *pkt, struct ob_meta *m, unsigned family,
-    const union ob_session_key *k, unsigned k_dir)
+static enum ob_drop translate_error(
+    struct rte_mbuf *pkt, struct ob_meta *m, unsigned family, const union ob_session_key *k)
 {
 	rte_be32_t ip[2];
 
@@ -25,18 +12,21 @@ static enum ob_drop translate_error(struct rte_mbuf *pkt, struct ob_meta *m, uns
 		struct ob_nat_to4 emb;
 
 		memcpy(ip, &k->v4.addrs, 8);
-		emb = (struct ob_nat_to4){ip[0], ip[1], ports_to(m, k_dir == 0, k->v4.ports)};
+		emb = (struct ob_nat_to4){ip[0], ip[1], k->v4.ports};
 		return m->flags & OB_PKT_IP4 ? ob_nat_rewrite4_error(pkt, m, &emb)
 					     : ob_nat64_error_to4(pkt, m, &emb);
 	} else {
-		struct ob_nat_to6 emb = {.ports = ports_to(m, k_dir == 0, k->v6.ports)};
+		struct ob_nat_to6 emb = {.ports = k->v6.ports};
 		uint8_t src[16];
 
 		memcpy(emb.src, k->v6.src, 16);
 		memcpy(emb.dst, k->v6.dst, 16);
 		memcpy(ip, l3_of(pkt, m) + 12, 4);
-		if (!(m->flags & OB_PKT_IP4) || !ob_nat64_to_ip6(m->eni, ip[0], src))
+		if (!(m->flags & OB_PKT_IP4))
 			return OB_DROP_NAT_UNTRANSLATABLE;
+		/* A router that has no address under the prefix (a private one): its news comes from the other end, rather than not. */
+		if (!ob_nat64_to_ip6(m->eni, ip[0], src))
+			memcpy(src, emb.dst, 16);
 		return ob_nat64_error_to6(pkt, m, src, &emb);
 	}
 }
@@ -50,21 +40,20 @@ static __rte_noinline enum ob_drop translate(
 	unsigned family = ob_session_key(ob_session_shard(ob_worker_id(w)), other, &k);
 
 	if (unlikely(is_icmp_error(pkt, m)))
-		return translate_error(pkt, m, family, &k, ob_session_dir(other));
+		return translate_error(pkt, m, family, &k);
 	if (family == 4) {
 		struct ob_session_key4 r = ob_session_reverse4(&k.v4);
 		struct ob_nat_to4 to;
 
 		memcpy(&to, &r.addrs, 8);
-		to.ports = ports_to(m, ob_session_dir(m->session) == 0, r.ports);
+		to.ports = r.ports;
 		if (unlikely(!(m->flags & OB_PKT_IP4)))
 			return ob_nat64_to4(pkt, m, &to);
 		ob_nat_rewrite4(pkt, m, &to);
 		return OB_PASS;
 	} else {
 		struct ob_session_key6 r = ob_session_reverse6(&k.v6);
-		struct ob_nat_to6 to = {
-		    .ports = ports_to(m, ob_session_dir(m->session) == 0, r.ports)};
+		struct ob_nat_to6 to = {.ports = r.ports};
 
 		memcpy(to.src, r.src, 16);
 		memcpy(to.dst, r.dst, 16);

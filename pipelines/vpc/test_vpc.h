@@ -83,3 +83,4 @@ int dhcp_tests(void);
 int pmtu_tests(void);
 int session_tests(void);
 int nat_tests(void);
+int nat64_tests(void);
