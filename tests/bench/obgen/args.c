@@ -250,8 +250,6 @@ int obg_args_settle(struct obg_pair *pair)
 	if (c->mode == OBG_CRR) {
 		if (!given(pair, "flows"))
 			c->flows = 1000000;
-		if (!given(pair, "inflight"))
-			c->inflight = 4096;
 		if (given(pair, "proto") && !c->tcp)
 			return bad("proto", "udp", "crr is of TCP");
 		c->tcp = true;

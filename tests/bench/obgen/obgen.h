@@ -43,6 +43,11 @@ enum obg_step {
 	OBG_N_STEPS,
 };
 
+static inline enum obg_role obg_step_sender(uint32_t step)
+{
+	return step == OBG_SYN_ACK || step == OBG_RESPONSE ? OBG_WIRE : OBG_GUEST;
+}
+
 /* Forms of a received packet, and what can be wrong with one. */
 enum obg_kind { OBG_K_PLAIN, OBG_K_VXLAN, OBG_K_GENEVE, OBG_K_ARP, OBG_K_OTHER, OBG_N_KINDS };
 
@@ -105,7 +110,8 @@ struct obg_tmpl {
 	uint8_t b[128];
 	uint16_t copy; /* bytes of b that are written: 64 or 128 */
 	uint16_t len, payload;
-	bool stamp;
+	uint16_t stamp_at; /* in the inner frame */
+	uint64_t stamp_mask;
 	uint32_t ip_sum;
 	uint64_t l4_sum;
 	uint32_t packet_type;
@@ -164,7 +170,7 @@ struct obg_rxq {
 
 struct obg_out {
 	unsigned n;
-	void *e[OBG_BURST];
+	void *e[OBG_BURST + 2];
 };
 
 struct obg_txq {
@@ -178,6 +184,12 @@ struct obg_txq {
 	struct obg_hist hist;
 	uint8_t linear[OBG_MAX_FRAME + OBG_OUTER];
 } __rte_cache_aligned;
+
+/* Sequence numbers of a step, relative to the first ones of both sides. */
+struct obg_number {
+	uint32_t seq, ack, ack_mask;
+	uint8_t tmpl, sender;
+};
 
 struct obg_totals {
 	uint64_t emitted, emitted_bytes, received, received_bytes, missed, errors, connections,
@@ -211,8 +223,8 @@ struct obg_port {
 /* One hand-shake under way. Written by whoever sees its next packet. */
 struct obg_slot {
 	uint32_t flow;
-	uint32_t lap;
-	uint32_t next; /* the step that has to be seen next; OBG_FREE */
+	uint32_t isn[2]; /* by side */
+	uint32_t next;	 /* the step that has to be seen next; OBG_FREE */
 	uint32_t tries;
 	uint64_t since; /* TSC since the pair's start */
 };
@@ -245,6 +257,7 @@ struct obg_pair {
 	bool advance;	   /* TCP data moves on */
 	bool zeroed;
 	struct obg_zipf zipf;
+	struct obg_number number[OBG_N_STEPS];
 	struct obg_slot *slot; /* conf.inflight of them */
 	uint64_t timeout_tsc;
 	char *value[64]; /* arguments as they were given, by their place in the table of args.c */
@@ -332,12 +345,12 @@ void obg_zipf_init(struct obg_zipf *z, double s, uint32_t n);
 /* ---- packet.c ------------------------------------------------------------------------------------------------------ */
 
 void obg_templates(struct obg_port *port);
-uint32_t obg_isn(const struct obg_pair *pair, enum obg_role side, uint32_t flow, uint32_t lap);
-/* Sequence and acknowledgment numbers of a hand-shake's packet; the template that it is made of. */
-unsigned obg_step_numbers(const struct obg_pair *pair, uint32_t flow, uint32_t lap,
-    enum obg_step step, uint32_t *seq, uint32_t *ack);
-/* The frame of template 't' into the mbuf. Context: owner of the queue. */
-void obg_emit_step(struct obg_rxq *q, struct rte_mbuf *m, uint32_t flow, uint32_t lap,
+/* First sequence number of a side of a connection. */
+uint32_t obg_isn(const struct obg_pair *pair, enum obg_role side, uint32_t flow);
+/* Fills pair->number[] from the templates. */
+void obg_numbers(struct obg_pair *pair);
+/* A hand-shake's packet into the mbuf. Context: owner of the queue. */
+void obg_emit_step(struct obg_rxq *q, struct rte_mbuf *m, const struct obg_slot *slot,
     enum obg_step step, uint64_t now);
 void obg_emit_arp(struct obg_rxq *q, struct rte_mbuf *m, const struct obg_arp *arp);
 /* A burst of data, at most OBG_BURST. 'due': the first one's stamp, 'period': what is added for each further one; both << 12. */
@@ -360,6 +373,11 @@ struct obg_parsed {
 /* Takes a frame apart and holds it against the plan. 'sums': check checksums too, but not those that 'ol_flags' leave to the port. */
 enum obg_err obg_parse(const struct obg_port *port, const uint8_t *b, uint32_t len, bool sums,
     uint64_t ol_flags, struct obg_parsed *out);
+
+/* The same without checks, where every packet has to be read: 'kind', 'from', 'flow' and what TCP and the payload say. False: not as usual,
+ * to be parsed in full. */
+bool obg_parse_quick(
+    const struct obg_port *port, const uint8_t *b, uint32_t len, struct obg_parsed *out);
 
 /* ---- rx.c, sink.c, talk.c ------------------------------------------------------------------------------------------ */
 

@@ -32,13 +32,14 @@ static uint32_t sum_words(const uint8_t *b, unsigned n)
 	return sum;
 }
 
+/* Of a sum below 2^47. */
 static inline uint16_t fold(uint64_t s)
 {
-	s = (s & 0xffffffff) + (s >> 32);
-	s = (s & 0xffff) + (s >> 16 & 0xffff) + (s >> 32);
-	s = (s & 0xffff) + (s >> 16);
-	s = (s & 0xffff) + (s >> 16);
-	return (uint16_t)~s;
+	uint32_t t = (uint32_t)(s & 0xffff) + (uint32_t)(s >> 16 & 0xffff) + (uint32_t)(s >> 32);
+
+	t = (t & 0xffff) + (t >> 16);
+	t += t >> 16;
+	return (uint16_t)~t;
 }
 
 static void ip_header(
@@ -109,7 +110,8 @@ static void template(const struct obg_port *port, struct obg_tmpl *t, unsigned l
 	}
 	t->len = (uint16_t)(len + at);
 	t->payload = (uint16_t)(len - (c->tcp ? OBG_TCP_DATA : OBG_UDP_DATA) - (syn ? 8 : 0));
-	t->stamp = t->payload >= 8;
+	t->stamp_at = (uint16_t)((c->tcp ? OBG_TCP_DATA : OBG_UDP_DATA) + (syn ? 8 : 0));
+	t->stamp_mask = t->payload >= 8 ? UINT64_MAX : 0;
 	t->copy = t->len <= 64 ? 64 : 128;
 	t->ip_sum = sum_words(b + 14, 20);
 	t->l4_sum = (uint64_t)sum_words(b + 26, 8) + rte_cpu_to_be_16((uint16_t)proto) +
@@ -150,44 +152,28 @@ static inline uint32_t isn(const struct obg_pair *pair, enum obg_role side, uint
 	return (x ^ x >> 15) + pair->isn;
 }
 
-uint32_t obg_isn(const struct obg_pair *pair, enum obg_role side, uint32_t flow, uint32_t lap)
+uint32_t obg_isn(const struct obg_pair *pair, enum obg_role side, uint32_t flow)
 {
-	return isn(pair, side, flow) + (lap << 17);
+	return isn(pair, side, flow);
 }
 
-unsigned obg_step_numbers(const struct obg_pair *pair, uint32_t flow, uint32_t lap,
-    enum obg_step step, uint32_t *seq, uint32_t *ack)
+void obg_numbers(struct obg_pair *pair)
 {
-	uint32_t g = obg_isn(pair, OBG_GUEST, flow, lap), w = obg_isn(pair, OBG_WIRE, flow, lap);
-	/* Both sides' templates for request and response are of one size. */
-	uint32_t data = pair->port[OBG_GUEST]->tmpl[OBG_T_FIN].payload;
+	/* Both sides' templates for request and response are of one size; FIN counts as one. */
+	uint32_t data = pair->port[OBG_GUEST]->tmpl[OBG_T_FIN].payload + 1;
+	const struct obg_number all[OBG_N_STEPS] = {
+	    [OBG_SYN] = {0, 0, 0, OBG_T_SYN, OBG_GUEST},
+	    [OBG_SYN_ACK] = {0, 1, UINT32_MAX, OBG_T_SYN, OBG_WIRE},
+	    [OBG_ACK] = {1, 1, UINT32_MAX, OBG_T_ACK, OBG_GUEST},
+	    [OBG_REQUEST] = {1, 1, UINT32_MAX, OBG_T_FIN, OBG_GUEST},
+	    [OBG_RESPONSE] = {1, 1 + data, UINT32_MAX, OBG_T_FIN, OBG_WIRE},
+	    [OBG_LAST_ACK] = {1 + data, 1 + data, UINT32_MAX, OBG_T_ACK, OBG_GUEST},
+	};
 
-	switch (step) {
-	case OBG_SYN:
-		*seq = g;
-		*ack = 0;
-		return OBG_T_SYN;
-	case OBG_SYN_ACK:
-		*seq = w;
-		*ack = g + 1;
-		return OBG_T_SYN;
-	case OBG_ACK:
-		*seq = g + 1;
-		*ack = w + 1;
-		return OBG_T_ACK;
-	case OBG_REQUEST:
-		*seq = g + 1;
-		*ack = w + 1;
-		return OBG_T_FIN;
-	case OBG_RESPONSE:
-		*seq = w + 1;
-		*ack = g + 1 + data + 1;
-		return OBG_T_FIN;
-	default:
-		*seq = g + 1 + data + 1;
-		*ack = w + 1 + data + 1;
-		return OBG_T_ACK;
-	}
+	memcpy(pair->number, all, sizeof(all));
+	/* UDP has one kind of packet. */
+	for (unsigned i = 0; i < OBG_N_STEPS && !pair->conf.tcp; i++)
+		pair->number[i].tmpl = OBG_T_DATA;
 }
 
 static __rte_always_inline void store(uint8_t *to, const void *from, size_t n)
@@ -241,10 +227,10 @@ static __rte_always_inline void emit(struct obg_rxq *q, const struct obg_conf *c
 		store(b + 42, &be_ack, 4);
 		sum += (uint64_t)be_seq + be_ack;
 	}
-	if (t->stamp) {
-		store(b + (tcp ? OBG_TCP_DATA : OBG_UDP_DATA), &stamp, 8);
-		sum += (stamp & 0xffffffff) + (stamp >> 32);
-	}
+	/* (behind the frame's end, where there is no payload) */
+	store(b + t->stamp_at, &stamp, 8);
+	stamp &= t->stamp_mask;
+	sum += (stamp & 0xffffffff) + (stamp >> 32);
 	csum = fold(sum);
 	if (!tcp && csum == 0)
 		csum = 0xffff;
@@ -269,16 +255,15 @@ static __rte_always_inline void emit_any(struct obg_rxq *q, const struct obg_con
 		emit(q, c, m, t, flow, seq, ack, stamp, false, false, guest);
 }
 
-void obg_emit_step(struct obg_rxq *q, struct rte_mbuf *m, uint32_t flow, uint32_t lap,
+void obg_emit_step(struct obg_rxq *q, struct rte_mbuf *m, const struct obg_slot *slot,
     enum obg_step step, uint64_t now)
 {
 	const struct obg_pair *pair = q->port->pair;
-	uint32_t seq = 0, ack = 0;
-	unsigned t = OBG_T_DATA;
+	const struct obg_number *n = &pair->number[step];
+	uint32_t seq = slot->isn[n->sender] + n->seq;
+	uint32_t ack = (slot->isn[!n->sender] + n->ack) & n->ack_mask;
 
-	if (pair->conf.tcp)
-		t = obg_step_numbers(pair, flow, lap, step, &seq, &ack);
-	emit_any(q, &pair->conf, m, &q->port->tmpl[t], flow, seq, ack, now);
+	emit_any(q, &pair->conf, m, &q->port->tmpl[n->tmpl], slot->flow, seq, ack, now);
 }
 
 struct burst {

@@ -494,6 +494,7 @@ static int setup(struct obg_pair *pair)
 			return rc;
 		zero |= rc > 0;
 	}
+	obg_numbers(pair);
 	pair->zeroed = true;
 	for (unsigned s = 0; zero && s < 2; s++) {
 		for (unsigned i = 0; i < pair->port[s]->n_rxq; i++)

@@ -255,3 +255,71 @@ enum obg_err obg_parse(const struct obg_port *port, const uint8_t *b, uint32_t l
 		return rc;
 	return inner(port, a, sums && !ip_left, sums && !l4_left, out);
 }
+
+static inline uint16_t raw16(const uint8_t *b)
+{
+	uint16_t v;
+
+	memcpy(&v, b, 2);
+	return v;
+}
+
+static inline uint32_t raw32(const uint8_t *b)
+{
+	uint32_t v;
+
+	memcpy(&v, b, 4);
+	return v;
+}
+
+bool obg_parse_quick(
+    const struct obg_port *port, const uint8_t *b, uint32_t len, struct obg_parsed *out)
+{
+	const struct obg_conf *c = &port->pair->conf;
+	bool guest = port->conf.role == OBG_GUEST;
+	unsigned header = c->tcp ? OBG_TCP_DATA : OBG_UDP_DATA, total;
+	const uint8_t *near, *far;
+
+	out->kind = OBG_K_PLAIN;
+	if (len >= OBG_OUTER + header && b[23] == IPPROTO_UDP &&
+	    raw16(b + 36) == (c->encap == OBG_GENEVE ? RTE_BE16(RTE_GENEVE_DEFAULT_PORT)
+						     : RTE_BE16(RTE_VXLAN_DEFAULT_PORT))) {
+		out->kind = c->encap == OBG_GENEVE ? OBG_K_GENEVE : OBG_K_VXLAN;
+		/* (Geneve: no options) */
+		if (b[14] != RTE_IPV4_VHL_DEF || (out->kind == OBG_K_GENEVE && b[42] != 0) ||
+		    raw32(b + 46) != rte_cpu_to_be_32(c->vni << 8))
+			return false;
+		b += OBG_OUTER;
+		len -= OBG_OUTER;
+	}
+	if (port->conf.expect != OBG_WANT_ANY &&
+	    (out->kind == OBG_K_PLAIN) != (port->conf.expect == OBG_WANT_PLAIN))
+		return false;
+	if (len < header || raw16(b + 12) != RTE_BE16(RTE_ETHER_TYPE_IPV4) ||
+	    b[14] != RTE_IPV4_VHL_DEF || b[23] != (c->tcp ? IPPROTO_TCP : IPPROTO_UDP))
+		return false;
+	near = b + (guest ? 30 : 26);
+	far = b + (guest ? 26 : 30);
+	if (raw32(near) != c->guest)
+		return false;
+	out->from = guest ? OBG_WIRE : OBG_GUEST;
+	out->flow = obg_flow_of(c, port->pair->total, raw32(far),
+	    rte_be_to_cpu_16(raw16(b + (guest ? 36 : 34))),
+	    rte_be_to_cpu_16(raw16(b + (guest ? 34 : 36))));
+	total = rte_be_to_cpu_16(raw16(b + 16)) + 14u;
+	if (out->flow == UINT32_MAX || total > len)
+		return false;
+	if (c->tcp) {
+		out->seq = rte_be_to_cpu_32(raw32(b + 38));
+		out->ack = rte_be_to_cpu_32(raw32(b + 42));
+		out->tcp_flags = b[47];
+		header = OBG_L4 + (b[46] >> 4) * 4u;
+	}
+	if (total < header)
+		return false;
+	out->payload = (uint16_t)(total - header);
+	out->has_stamp = out->payload >= 8;
+	if (out->has_stamp)
+		memcpy(&out->stamp, b + header, 8);
+	return true;
+}

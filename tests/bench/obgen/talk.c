@@ -22,23 +22,7 @@ static unsigned last_step(const struct obg_pair *pair)
 	return crr_now(pair) ? OBG_LAST_ACK : pair->conf.tcp ? OBG_ACK : OBG_SYN_ACK;
 }
 
-static enum obg_role sender(uint32_t step)
-{
-	return step == OBG_SYN_ACK || step == OBG_RESPONSE ? OBG_WIRE : OBG_GUEST;
-}
-
 /* ---- what has been seen -------------------------------------------------------------------------------------------- */
-
-static void answer(struct obg_txq *q, uint32_t flow, uint32_t step)
-{
-	struct obg_port *port = q->port;
-	unsigned to = obg_flow_queue(port, &port->pair->conf, flow);
-	struct obg_out *out = &q->out[to];
-
-	out->e[out->n++] = (void *)(uintptr_t)((uint64_t)flow << 8 | step);
-	if (out->n == OBG_BURST)
-		obg_talk_flush(q);
-}
 
 void obg_talk_flush(struct obg_txq *q)
 {
@@ -53,47 +37,53 @@ void obg_talk_flush(struct obg_txq *q)
 }
 
 /* Which step a packet is, by itself. */
-static uint32_t step_of(
-    const struct obg_pair *pair, const struct obg_parsed *p, const struct obg_slot *s)
+static inline uint32_t step_of(
+    const struct obg_pair *pair, const struct obg_parsed *p, uint32_t next)
 {
-	if (!pair->conf.tcp)
-		return p->from == OBG_GUEST ? OBG_SYN : OBG_SYN_ACK;
-	if (p->tcp_flags & 2)
-		return p->from == OBG_GUEST ? OBG_SYN : OBG_SYN_ACK;
-	if (p->tcp_flags & 1)
-		return p->from == OBG_GUEST ? OBG_REQUEST : OBG_RESPONSE;
-	return s->next == OBG_LAST_ACK ? OBG_LAST_ACK : OBG_ACK;
+	unsigned flags = pair->conf.tcp ? p->tcp_flags & 3 : 2; /* SYN 2, FIN 1 */
+	uint32_t none = next == OBG_LAST_ACK ? OBG_LAST_ACK : OBG_ACK;
+	uint32_t step = flags & 2 ? OBG_SYN : flags & 1 ? OBG_REQUEST : none;
+
+	return flags ? step + (p->from == OBG_WIRE) : step;
+}
+
+/* What the port that has seen a step sends thereupon. Nothing, as often as not: the number moves on by a condition, and no branch is
+ * guessed wrong. */
+static inline void answer(struct obg_txq *q, uint32_t flow, uint32_t step, bool any, bool request)
+{
+	struct obg_port *port = q->port;
+	struct obg_out *out = &q->out[obg_flow_queue(port, &port->pair->conf, flow)];
+	uint64_t e = (uint64_t)flow << 8;
+
+	out->e[out->n] = (void *)(uintptr_t)(e | (step + 1));
+	out->n += any;
+	/* The request goes out right behind the acknowledgment. */
+	out->e[out->n] = (void *)(uintptr_t)(e | OBG_REQUEST);
+	out->n += request;
+	if (unlikely(out->n >= OBG_BURST))
+		obg_talk_flush(q);
 }
 
 enum obg_err obg_talk_seen(struct obg_txq *q, const struct obg_parsed *p, uint64_t now)
 {
 	struct obg_pair *pair = q->port->pair;
 	struct obg_slot *s = &pair->slot[p->flow & (pair->conf.inflight - 1)];
-	uint32_t step = step_of(pair, p, s), seq, ack;
-	bool last = step == last_step(pair);
+	uint32_t next = load(&s->next), step = step_of(pair, p, next), end = last_step(pair);
+	const struct obg_number *n = &pair->number[step];
+	bool last = step == end;
 
-	if (s->flow != p->flow || load(&s->next) != step)
+	if (s->flow != p->flow || next != step)
 		return OBG_E_ORDER;
-	if (pair->conf.tcp) {
-		obg_step_numbers(pair, p->flow, s->lap, (enum obg_step)step, &seq, &ack);
-		if (p->seq != seq || (step != OBG_SYN && p->ack != ack))
-			return OBG_E_SEQ;
-	}
+	if (pair->conf.tcp && (p->seq != s->isn[n->sender] + n->seq ||
+				  p->ack != ((s->isn[!n->sender] + n->ack) & n->ack_mask)))
+		return OBG_E_SEQ;
 	s->since = now;
 	/* Pairs with the load in claim() of whoever starts the slot's next connection. */
 	__atomic_store_n(&s->next, last ? OBG_FREE : step + 1, __ATOMIC_RELEASE);
-	if (last) {
-		if (step == OBG_LAST_ACK)
-			q->connections++;
-		else
-			q->opened++;
-		return OBG_OK;
-	}
-	if (sender(step + 1) == q->port->conf.role)
-		answer(q, p->flow, step + 1);
-	/* The request goes out right behind the acknowledgment. */
-	if (step == OBG_SYN_ACK && last_step(pair) > OBG_ACK)
-		answer(q, p->flow, OBG_REQUEST);
+	q->connections += step == OBG_LAST_ACK;
+	q->opened += last && step != OBG_LAST_ACK;
+	answer(q, p->flow, step, !last && obg_step_sender(step + 1) == q->port->conf.role,
+	    step == OBG_SYN_ACK && end > OBG_ACK);
 	return OBG_OK;
 }
 
@@ -125,7 +115,7 @@ static bool again(struct obg_rxq *q, struct obg_slot *s, uint64_t now)
 	s->tries++;
 	s->since = now;
 	q->retries++;
-	from = pair->port[sender(step)];
+	from = pair->port[obg_step_sender(step)];
 	e = (void *)(uintptr_t)((uint64_t)s->flow << 8 | step);
 	rte_ring_enqueue(from->rxq[obg_flow_queue(from, &pair->conf, s->flow)]->steps, e);
 	return false;
@@ -159,7 +149,10 @@ static bool start(struct obg_rxq *q, uint32_t f, uint64_t now)
 		return false;
 	}
 	s->flow = f;
-	s->lap = crr_now(pair) ? q->lap : 0;
+	/* A tuple's later life begins behind the earlier one's end. */
+	for (unsigned side = 0; side < 2; side++)
+		s->isn[side] =
+		    obg_isn(pair, (enum obg_role)side, f) + (crr_now(pair) ? q->lap << 17 : 0);
 	s->tries = 0;
 	s->since = now;
 	return true;
@@ -168,7 +161,7 @@ static bool start(struct obg_rxq *q, uint32_t f, uint64_t now)
 static uint16_t launch(struct obg_rxq *q, struct rte_mbuf **pkts, uint16_t n, uint64_t now)
 {
 	struct obg_pair *pair = q->port->pair;
-	uint32_t from, to, step = OBG_SYN;
+	uint32_t from, to;
 	uint16_t done = 0;
 
 	range(pair, &from, &to);
@@ -185,8 +178,8 @@ static uint16_t launch(struct obg_rxq *q, struct rte_mbuf **pkts, uint16_t n, ui
 		}
 		if (!start(q, q->launch, now))
 			break;
-		obg_emit_step(q, pkts[done++], q->launch, crr_now(pair) ? q->lap : 0,
-		    (enum obg_step)step, now);
+		obg_emit_step(q, pkts[done++], &pair->slot[q->launch & (pair->conf.inflight - 1)],
+		    OBG_SYN, now);
 		q->launch++;
 	}
 	/* All are started: look after those that are not through. */
@@ -206,10 +199,9 @@ uint16_t obg_talk_rx(struct obg_rxq *q, struct rte_mbuf **pkts, uint16_t n, uint
 	k = rte_ring_dequeue_burst(q->steps, e, RTE_MIN(n, OBG_BURST), NULL);
 	for (unsigned i = 0; i < k; i++) {
 		uint64_t v = (uintptr_t)e[i];
-		uint32_t flow = (uint32_t)(v >> 8);
-		const struct obg_slot *s = &pair->slot[flow & (pair->conf.inflight - 1)];
+		const struct obg_slot *s = &pair->slot[v >> 8 & (pair->conf.inflight - 1)];
 
-		obg_emit_step(q, pkts[i], flow, s->lap, (enum obg_step)(v & 255), now);
+		obg_emit_step(q, pkts[i], s, (enum obg_step)(v & 255), now);
 	}
 	if (q->port->conf.role == OBG_GUEST && k < n)
 		k += launch(q, pkts + k, (uint16_t)(n - k), now);
