@@ -274,12 +274,23 @@ struct obg_pair {
 	struct obg_second second[OBG_N_SECONDS];
 };
 
+/* (DPDK's own are volatile assembly, of which nothing can be computed ahead, and an exchange of halves is slow) */
+static inline uint16_t obg_be16(uint16_t v)
+{
+	return RTE_BYTE_ORDER == RTE_LITTLE_ENDIAN ? __builtin_bswap16(v) : v;
+}
+
+static inline uint32_t obg_be32(uint32_t v)
+{
+	return RTE_BYTE_ORDER == RTE_LITTLE_ENDIAN ? __builtin_bswap32(v) : v;
+}
+
 /* ---- plan.c -------------------------------------------------------------------------------------------------------- */
 
 /* Connection 'f' of the plan: remote address in network order, ports in host order. */
 static inline rte_be32_t obg_flow_peer(const struct obg_conf *c, uint32_t f)
 {
-	return rte_cpu_to_be_32(c->peer + (f & (c->peers - 1)));
+	return obg_be32(c->peer + (f & (c->peers - 1)));
 }
 
 static inline uint16_t obg_flow_sport(const struct obg_conf *c, uint32_t f)

@@ -190,8 +190,7 @@ static __rte_always_inline void emit(struct obg_rxq *q, const struct obg_conf *c
 	uint32_t hash = obg_flow_hash(c, flow);
 	rte_be32_t peer = obg_flow_peer(c, flow);
 	rte_be32_t src = guest ? c->guest : peer, dst = guest ? peer : c->guest;
-	rte_be16_t g = rte_cpu_to_be_16(obg_flow_sport(c, flow)),
-		   p = rte_cpu_to_be_16(obg_flow_dport(c, flow));
+	rte_be16_t g = obg_be16(obg_flow_sport(c, flow)), p = obg_be16(obg_flow_dport(c, flow));
 	rte_be16_t sport = guest ? g : p, dport = guest ? p : g;
 	uint64_t sum = t->l4_sum + peer + g + p;
 	uint16_t csum;
@@ -207,7 +206,7 @@ static __rte_always_inline void emit(struct obg_rxq *q, const struct obg_conf *c
 	else
 		store(b, t->b, 128);
 	if (tunnel) {
-		rte_be16_t outer_sport = rte_cpu_to_be_16(obg_outer_sport(hash));
+		rte_be16_t outer_sport = obg_be16(obg_outer_sport(hash));
 
 		store(b + 34, &outer_sport, 2);
 		hash = obg_outer_hash(c, obg_outer_sport(hash));
@@ -221,7 +220,7 @@ static __rte_always_inline void emit(struct obg_rxq *q, const struct obg_conf *c
 	store(b + 34, &sport, 2);
 	store(b + 36, &dport, 2);
 	if (tcp) {
-		rte_be32_t be_seq = rte_cpu_to_be_32(seq), be_ack = rte_cpu_to_be_32(ack);
+		rte_be32_t be_seq = obg_be32(seq), be_ack = obg_be32(ack);
 
 		store(b + 38, &be_seq, 4);
 		store(b + 42, &be_ack, 4);

@@ -287,7 +287,7 @@ bool obg_parse_quick(
 		out->kind = c->encap == OBG_GENEVE ? OBG_K_GENEVE : OBG_K_VXLAN;
 		/* (Geneve: no options) */
 		if (b[14] != RTE_IPV4_VHL_DEF || (out->kind == OBG_K_GENEVE && b[42] != 0) ||
-		    raw32(b + 46) != rte_cpu_to_be_32(c->vni << 8))
+		    raw32(b + 46) != obg_be32(c->vni << 8))
 			return false;
 		b += OBG_OUTER;
 		len -= OBG_OUTER;
@@ -304,14 +304,13 @@ bool obg_parse_quick(
 		return false;
 	out->from = guest ? OBG_WIRE : OBG_GUEST;
 	out->flow = obg_flow_of(c, port->pair->total, raw32(far),
-	    rte_be_to_cpu_16(raw16(b + (guest ? 36 : 34))),
-	    rte_be_to_cpu_16(raw16(b + (guest ? 34 : 36))));
-	total = rte_be_to_cpu_16(raw16(b + 16)) + 14u;
+	    obg_be16(raw16(b + (guest ? 36 : 34))), obg_be16(raw16(b + (guest ? 34 : 36))));
+	total = obg_be16(raw16(b + 16)) + 14u;
 	if (out->flow == UINT32_MAX || total > len)
 		return false;
 	if (c->tcp) {
-		out->seq = rte_be_to_cpu_32(raw32(b + 38));
-		out->ack = rte_be_to_cpu_32(raw32(b + 42));
+		out->seq = obg_be32(raw32(b + 38));
+		out->ack = obg_be32(raw32(b + 42));
 		out->tcp_flags = b[47];
 		header = OBG_L4 + (b[46] >> 4) * 4u;
 	}

@@ -10,7 +10,7 @@
 uint32_t obg_flow_of(
     const struct obg_conf *c, uint32_t n, rte_be32_t peer, uint16_t sport, uint16_t dport)
 {
-	uint32_t p = rte_be_to_cpu_32(peer) - c->peer, s = (uint32_t)sport - 1024,
+	uint32_t p = obg_be32(peer) - c->peer, s = (uint32_t)sport - 1024,
 		 d = (uint32_t)dport - c->dport;
 	uint64_t f;
 
