@@ -13,18 +13,22 @@
 #define HDR_MAX                                                                         \
 	(RTE_ETHER_HDR_LEN + sizeof(struct rte_ipv6_hdr) + sizeof(struct rte_udp_hdr) + \
 	    sizeof(struct rte_geneve_hdr) + OB_GENEVE_OPTS_BYTES)
-static_assert(HDR_MAX <= OB_HEADROOM, "any encapsulation fits in front");
+#define HDR_BLOCK 208
+static_assert(HDR_MAX <= HDR_BLOCK && HDR_BLOCK <= OB_HEADROOM, "any encapsulation fits in front");
 
 /* Everything in front of the inner frame, with lengths, checksums, source port and VNI still zero. */
 struct tmpl {
 	uint8_t len; /* 0: no next hop */
 	uint8_t udp_off;
 	uint8_t vni_off;
-	bool is_ip6, csum, dscp_copy;
+	bool is_ip6, csum;
+	uint8_t tos_mask;   /* what of the inner TOS is copied */
 	uint16_t inner_mtu; /* 0 unknown */
 	uint32_t ip_sum;    /* IPv4 header, one's complement sum of the constant part */
 	uint32_t udp_sum;   /* pseudo header and UDP header, the constant part */
-	uint8_t bytes[HDR_MAX];
+	/* The header lies at the end, so that a copy of the last 64 bytes to 64 bytes before the frame puts it where it belongs: a copy of
+	 * a length that the compiler knows is a few stores. */
+	uint8_t block[HDR_BLOCK];
 };
 
 /* A tunnel as workers see it; immutable. */

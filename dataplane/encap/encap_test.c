@@ -7,13 +7,24 @@ static struct ob_meta meta_of(uint32_t tunnel, uint32_t vni)
 	    .tunnel = tunnel, .vni = vni, .l2_len = 14, .flags = OB_PKT_IP4, .hash = 0x00010203};
 }
 
+static enum ob_drop push_one(struct rte_mbuf *m, const struct ob_meta *meta)
+{
+	struct ob_encap_run r;
+	enum ob_drop why;
+
+	ob_encap_begin(&r, test_worker);
+	why = ob_encap_push(&r, m, meta);
+	ob_encap_end(&r);
+	return why;
+}
+
 /* Encapsulates 'in' and returns the wire bytes in 'out'. */
 static void push(uint32_t tunnel, const struct test_pkt *in, unsigned seg, struct test_pkt *out)
 {
 	struct ob_meta meta = meta_of(tunnel, 0x123456);
 	struct rte_mbuf *m = test_mbuf(in->b, in->len, seg);
 
-	assert_int_equal(ob_encap_push(test_worker, m, &meta), OB_PASS);
+	assert_int_equal(push_one(m, &meta), OB_PASS);
 	out->len = test_flat(m, out->b, sizeof(out->b));
 	rte_pktmbuf_free(m);
 }
@@ -112,7 +123,7 @@ static void source_port_follows_the_hash_in_the_dynamic_range(void **state)
 		uint8_t b[512];
 
 		meta.hash = h;
-		assert_int_equal(ob_encap_push(test_worker, m, &meta), OB_PASS);
+		assert_int_equal(push_one(m, &meta), OB_PASS);
 		test_flat(m, b, sizeof(b));
 		assert_true(tp_get16(b + 34) >= 49152);
 		seen[tp_get16(b + 34) != 49152]++;
@@ -132,26 +143,26 @@ static void no_next_hop_no_headroom_too_long(void **state)
 	(void)state;
 	test_inner(&in, 0);
 	m = test_mbuf(in.b, in.len, 0);
-	assert_int_equal(ob_encap_push(test_worker, m, &meta), OB_DROP_NO_NEXTHOP);
+	assert_int_equal(push_one(m, &meta), OB_DROP_NO_NEXTHOP);
 	meta.tunnel = OB_TUNNEL_NONE;
-	assert_int_equal(ob_encap_push(test_worker, m, &meta), OB_DROP_NO_NEXTHOP);
+	assert_int_equal(push_one(m, &meta), OB_DROP_NO_NEXTHOP);
 	meta.tunnel = 5;
 	assert_int_equal(ob_tunnel_set(5, &c, NULL, 0), 0);
-	assert_int_equal(ob_encap_push(test_worker, m, &meta), OB_DROP_NO_NEXTHOP);
+	assert_int_equal(push_one(m, &meta), OB_DROP_NO_NEXTHOP);
 	assert_int_equal(ob_tunnel_inner_mtu(5), 0);
 	test_add_tunnel(5, &c);
 	assert_int_equal(ob_tunnel_inner_mtu(5), 1450);
 	assert_non_null(rte_pktmbuf_prepend(m, OB_HEADROOM - 20));
-	assert_int_equal(ob_encap_push(test_worker, m, &meta), OB_DROP_NO_MBUF);
+	assert_int_equal(push_one(m, &meta), OB_DROP_NO_MBUF);
 	rte_pktmbuf_adj(m, OB_HEADROOM - 20);
 	ob_tunnel_counters(5, &n);
 	assert_int_equal(n.tx_pkts, 0);
-	assert_int_equal(ob_encap_push(test_worker, m, &meta), OB_PASS);
+	assert_int_equal(push_one(m, &meta), OB_PASS);
 	ob_tunnel_counters(5, &n);
 	assert_int_equal(n.tx_pkts, 1);
 	assert_int_equal(n.tx_bytes, in.len);
 	m->pkt_len = 65500;
-	assert_int_equal(ob_encap_push(test_worker, m, &meta), OB_DROP_TOO_BIG);
+	assert_int_equal(push_one(m, &meta), OB_DROP_TOO_BIG);
 	m->pkt_len = m->data_len;
 	rte_pktmbuf_free(m);
 }

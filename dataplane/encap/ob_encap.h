@@ -95,10 +95,23 @@ int ob_encap_set_local(const struct ob_ip *addr, unsigned n, const uint8_t mac[6
 
 /* ---- worker side ---------------------------------------------------------------------------------------------------------- */
 
-/* Puts the outer headers of meta->tunnel and meta->vni in front of an inner frame and counts it. The inner checksums are
- * complete, meta->l2_len, flags and hash describe the inner packet. Context: worker.
+/* Packets that a worker sends one after the other: what they have in common is looked up once, and counted at the end. */
+struct ob_encap_run {
+	const struct tmpl *tmpl; /* of 'tunnel' */
+	uint32_t tunnel;
+	unsigned worker;
+	uint32_t n_pkts;
+	uint64_t n_bytes;
+};
+
+/* Before the first and after the last of a run; a run lies inside of one round. Context: worker. */
+void ob_encap_begin(struct ob_encap_run *r, const struct ob_worker *w);
+void ob_encap_end(struct ob_encap_run *r);
+/* Puts the outer headers of meta->tunnel and meta->vni in front of an inner frame. The inner checksums are complete, meta->l2_len,
+ * flags and hash describe the inner packet. What lies in the headroom is lost. Context: worker.
  * Returns OB_PASS; NO_NEXTHOP, NO_MBUF (no headroom), TOO_BIG (more than an IP packet holds): the packet is as it was. */
-enum ob_drop ob_encap_push(struct ob_worker *w, struct rte_mbuf *pkt, const struct ob_meta *meta);
+enum ob_drop ob_encap_push(
+    struct ob_encap_run *r, struct rte_mbuf *pkt, const struct ob_meta *meta);
 
 /* What the outer headers of a received packet say. */
 struct ob_outer {

@@ -93,7 +93,7 @@ static uint8_t *put_overlay(uint8_t *p, const struct ob_tunnel_cfg *cfg)
 void tmpl_build(struct tmpl *t, const struct ob_tunnel_cfg *cfg, const struct ob_nexthop *nh)
 {
 	struct rte_udp_hdr udp = {.dst_port = rte_cpu_to_be_16(tmpl_port(cfg))};
-	uint8_t *p = t->bytes;
+	uint8_t bytes[HDR_BLOCK] = {0}, *p = bytes;
 	unsigned l3_overhead;
 
 	memset(t, 0, sizeof(*t));
@@ -101,15 +101,16 @@ void tmpl_build(struct tmpl *t, const struct ob_tunnel_cfg *cfg, const struct ob
 		return;
 	t->is_ip6 = cfg->remote.family == AF_INET6;
 	t->csum = t->is_ip6 || cfg->csum;
-	t->dscp_copy = cfg->dscp_copy;
+	t->tos_mask = cfg->dscp_copy ? 0xff : 0x03;
 	p = put_ether(p, nh, t->is_ip6);
 	p = put_ip(p, cfg, nh);
-	t->udp_off = (uint8_t)(p - t->bytes);
+	t->udp_off = (uint8_t)(p - bytes);
 	memcpy(p, &udp, sizeof(udp));
 	p += sizeof(udp);
-	t->vni_off = (uint8_t)(p - t->bytes + 4); /* both headers have it at byte 4 */
+	t->vni_off = (uint8_t)(p - bytes + 4); /* both headers have it at byte 4 */
 	p = put_overlay(p, cfg);
-	t->len = (uint8_t)(p - t->bytes);
+	t->len = (uint8_t)(p - bytes);
+	memcpy(t->block + HDR_BLOCK - t->len, bytes, t->len);
 
 	l3_overhead = t->len; /* outer Ethernet goes, inner Ethernet comes */
 	t->inner_mtu = nh->mtu > l3_overhead ? (uint16_t)(nh->mtu - l3_overhead) : 0;
@@ -118,8 +119,7 @@ void tmpl_build(struct tmpl *t, const struct ob_tunnel_cfg *cfg, const struct ob
 		t->udp_sum += rte_raw_cksum(nh->src.b, 16);
 		t->udp_sum += rte_raw_cksum(cfg->remote.b, 16);
 	} else {
-		t->ip_sum =
-		    rte_raw_cksum(t->bytes + RTE_ETHER_HDR_LEN, sizeof(struct rte_ipv4_hdr));
+		t->ip_sum = rte_raw_cksum(bytes + RTE_ETHER_HDR_LEN, sizeof(struct rte_ipv4_hdr));
 		t->udp_sum += rte_raw_cksum(nh->src.b, 4);
 		t->udp_sum += rte_raw_cksum(cfg->remote.b, 4);
 	}

@@ -6,11 +6,11 @@
 #include <errno.h>
 
 /* 'tap' is a constant where nobody watches. */
-static __rte_always_inline void encap_one(struct ob_worker *w, struct stage_ctx *c, ob_tap_fn tap,
-    struct rte_mbuf *pkt, const struct ob_meta *m)
+static __rte_always_inline void encap_one(struct ob_worker *w, struct ob_encap_run *r,
+    ob_tap_fn tap, struct rte_mbuf *pkt, const struct ob_meta *m)
 {
 	uint32_t len = tap != NULL ? rte_pktmbuf_pkt_len(pkt) : 0;
-	enum ob_drop why = ob_encap_push(w, pkt, m);
+	enum ob_drop why = ob_encap_push(r, pkt, m);
 
 	if (unlikely(why != OB_PASS)) {
 		ob_drop(w, why, m->in_vif, pkt);
@@ -18,11 +18,11 @@ static __rte_always_inline void encap_one(struct ob_worker *w, struct stage_ctx 
 	}
 	if (tap != NULL)
 		stage_show_one(tap, w, OB_FATE_SENT, pkt, m, rte_pktmbuf_pkt_len(pkt) - len);
-	uplink_tx_put(w, c, pkt);
+	uplink_tx_put(w, ctx_of(w), pkt);
 }
 
 /* Kept out of the loop: one super-packet is worth many packets. */
-static __rte_noinline void encap_gso(struct ob_worker *w, struct stage_ctx *c, ob_tap_fn tap,
+static __rte_noinline void encap_gso(struct ob_worker *w, struct ob_encap_run *r, ob_tap_fn tap,
     struct rte_mbuf *pkt, struct ob_meta *m)
 {
 	struct rte_mbuf *seg[OB_PKT_MAX_SEGS];
@@ -33,26 +33,28 @@ static __rte_noinline void encap_gso(struct ob_worker *w, struct stage_ctx *c, o
 		return;
 	}
 	for (int i = 0; i < n; i++)
-		encap_one(w, c, tap, seg[i], m);
+		encap_one(w, r, tap, seg[i], m);
 }
 
 static __rte_always_inline void encap_all(struct ob_worker *w, ob_tap_fn tap, struct ob_burst *b)
 {
-	struct stage_ctx *c = ctx_of(w);
+	struct ob_encap_run run;
 
+	ob_encap_begin(&run, w);
 	for (unsigned i = 0; i < b->n; i++) {
 		struct ob_meta *m = &b->meta[i];
 
 		if (unlikely(m->flags & OB_PKT_GSO)) {
-			encap_gso(w, c, tap, b->pkt[i], m);
+			encap_gso(w, &run, tap, b->pkt[i], m);
 			continue;
 		}
 		if ((m->flags & OB_PKT_L4_CSUM_PARTIAL) && ob_pkt_complete_csum(b->pkt[i], m) < 0) {
 			ob_drop(w, OB_DROP_MALFORMED_L4, m->in_vif, b->pkt[i]);
 			continue;
 		}
-		encap_one(w, c, tap, b->pkt[i], m);
+		encap_one(w, &run, tap, b->pkt[i], m);
 	}
+	ob_encap_end(&run);
 	b->n = 0;
 }
 

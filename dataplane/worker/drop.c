@@ -38,7 +38,7 @@ int worker_drops_init(struct ob_worker *w, struct ob_arena *arena)
 	bool fresh;
 	int ret;
 
-	snprintf(name, sizeof(name), "drops.%u", w->id);
+	snprintf(name, sizeof(name), "drops.%u", w->head.id);
 	ret = ob_arena_region(arena, name, DROPS_LAYOUT, DROPS_BYTES, &p, &fresh);
 	if (ret == 0)
 		w->drops = p;

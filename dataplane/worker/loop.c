@@ -84,14 +84,14 @@ static void sleep_now(struct ob_worker *w)
 		w->nap_ns = RTE_MIN(w->nap_ns * 2, NAP_MAX_NS);
 	}
 	w->counters->n_sleeps++;
-	worker_rcu_offline(w->id);
+	worker_rcu_offline(w->head.id);
 	if (ppoll(&p, 1, &ts, NULL) > 0) {
 		w->counters->n_wakeups++;
 		/* Only our own eventfd is emptied here; a source empties its own when it is polled. */
 		if (read(w->wake_fd, &junk, sizeof(junk)) < 0)
 			junk = 0;
 	}
-	worker_rcu_online(w->id);
+	worker_rcu_online(w->head.id);
 }
 
 static void idle(struct ob_worker *w)
@@ -107,7 +107,7 @@ static void idle(struct ob_worker *w)
 
 static void sample(struct ob_worker *w)
 {
-	w->counters->busy_tsc_sampled += rte_rdtsc() - w->tsc;
+	w->counters->busy_tsc_sampled += rte_rdtsc() - w->head.tsc;
 	w->counters->busy_rounds_sampled++;
 }
 
@@ -117,31 +117,31 @@ void *worker_main(void *arg)
 
 	prctl(PR_SET_TIMERSLACK, 1000, 0, 0, 0);
 	rte_thread_register();
-	worker_rcu_register(w->id);
-	worker_rcu_online(w->id);
+	worker_rcu_register(w->head.id);
+	worker_rcu_online(w->head.id);
 	w->nap_ns = NAP_MIN_NS;
 	w->last_busy_tsc = rte_rdtsc();
 	while (!__atomic_load_n(&w->stop, __ATOMIC_ACQUIRE)) {
-		w->tsc = rte_rdtsc();
+		w->head.tsc = rte_rdtsc();
 		if (worker_round(w) > 0) {
-			w->last_busy_tsc = w->tsc;
+			w->last_busy_tsc = w->head.tsc;
 			w->nap_ns = NAP_MIN_NS;
 			if (w->counters->n_busy_rounds++ % SAMPLE_EVERY == 0)
 				sample(w);
-		} else if (!w->poll_always && w->tsc - w->last_busy_tsc > w->idle_spin_tsc) {
+		} else if (!w->poll_always && w->head.tsc - w->last_busy_tsc > w->idle_spin_tsc) {
 			idle(w);
 		}
-		worker_rcu_quiescent(w->id);
+		worker_rcu_quiescent(w->head.id);
 	}
 	worker_run_mail(w);
-	worker_rcu_offline(w->id);
-	worker_rcu_unregister(w->id);
+	worker_rcu_offline(w->head.id);
+	worker_rcu_unregister(w->head.id);
 	rte_thread_unregister();
 	return NULL;
 }
 
 unsigned ob_worker_round(struct ob_worker *w)
 {
-	w->tsc = rte_rdtsc();
+	w->head.tsc = rte_rdtsc();
 	return worker_round(w);
 }

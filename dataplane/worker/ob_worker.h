@@ -178,6 +178,14 @@ struct ob_burst {
 
 /* ---- a worker ------------------------------------------------------------------------------------------------------------ */
 
+/* What the packet path asks of a worker; the rest is worker_priv.h's. */
+struct ob_worker_head {
+	unsigned id;
+	int cpu;      /* pinned to, or -1 */
+	uint64_t tsc; /* at the start of this round */
+	struct rte_mempool *pool;
+};
+
 struct ob_worker;
 
 /* A source of work. All callbacks run on the worker. */
@@ -229,12 +237,29 @@ unsigned ob_workers_count(void);
 unsigned ob_worker_round(struct ob_worker *w);
 struct ob_worker *ob_worker_get(unsigned id);
 
-unsigned ob_worker_id(const struct ob_worker *w);
-int ob_worker_cpu(const struct ob_worker *w); /* pinned CPU, or -1 */
+static inline unsigned ob_worker_id(const struct ob_worker *w)
+{
+	return ((const struct ob_worker_head *)w)->id;
+}
+
+/* Pinned CPU, or -1. */
+static inline int ob_worker_cpu(const struct ob_worker *w)
+{
+	return ((const struct ob_worker_head *)w)->cpu;
+}
+
 /* Packet buffers; headroom is OB_HEADROOM so that any encapsulation fits in front. */
 #define OB_HEADROOM 256
-struct rte_mempool *ob_worker_pool(const struct ob_worker *w);
-uint64_t ob_worker_tsc(const struct ob_worker *w); /* TSC at the start of this round */
+static inline struct rte_mempool *ob_worker_pool(const struct ob_worker *w)
+{
+	return ((const struct ob_worker_head *)w)->pool;
+}
+
+/* TSC at the start of this round. */
+static inline uint64_t ob_worker_tsc(const struct ob_worker *w)
+{
+	return ((const struct ob_worker_head *)w)->tsc;
+}
 
 /* Runs fn(w, arg) on the worker between rounds and waits for it. Context: control (never a worker: would deadlock).
  * Returns what fn returned. */

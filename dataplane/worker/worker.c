@@ -41,11 +41,11 @@ static int create_pool(struct ob_worker *w, const struct ob_workers_conf *conf)
 	unsigned cache = RTE_MIN(n / 4, 256u);
 	char name[RTE_MEMPOOL_NAMESIZE];
 
-	snprintf(name, sizeof(name), "ob_pkt_%u", w->id);
-	w->pool = rte_pktmbuf_pool_create(name, n, cache,
+	snprintf(name, sizeof(name), "ob_pkt_%u", w->head.id);
+	w->head.pool = rte_pktmbuf_pool_create(name, n, cache,
 	    RTE_ALIGN_CEIL(sizeof(struct ob_meta), RTE_MBUF_PRIV_ALIGN),
 	    (uint16_t)(OB_HEADROOM + room), SOCKET_ID_ANY);
-	if (w->pool == NULL) {
+	if (w->head.pool == NULL) {
 		rte_log(RTE_LOG_ERR, worker_logtype,
 		    "%u packet buffers of %u bytes: %s; lower their number or give more memory\n",
 		    n, room, rte_strerror(rte_errno));
@@ -61,7 +61,7 @@ static int create_shared(struct ob_worker *w, struct ob_arena *arena)
 	bool fresh;
 	int ret;
 
-	snprintf(name, sizeof(name), "worker.%u", w->id);
+	snprintf(name, sizeof(name), "worker.%u", w->head.id);
 	ret = ob_arena_region(arena, name, COUNTERS_LAYOUT, sizeof(*w->counters), &p, &fresh);
 	if (ret < 0)
 		return ret;
@@ -73,7 +73,7 @@ static int create_shared(struct ob_worker *w, struct ob_arena *arena)
 	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (w->wake_fd < 0 || w->epoll_fd < 0)
 		return -errno;
-	snprintf(name, sizeof(name), "ob_handoff_%u", w->id);
+	snprintf(name, sizeof(name), "ob_handoff_%u", w->head.id);
 	w->handoff = rte_ring_create(name, HANDOFF_SIZE, SOCKET_ID_ANY, RING_F_SC_DEQ);
 	if (w->handoff == NULL)
 		return -rte_errno;
@@ -89,7 +89,7 @@ static void worker_destroy(struct ob_worker *w)
 	while (w->handoff != NULL && rte_ring_dequeue(w->handoff, &m) == 0)
 		rte_pktmbuf_free(m);
 	rte_ring_free(w->handoff);
-	rte_mempool_free(w->pool);
+	rte_mempool_free(w->head.pool);
 	if (w->wake_fd >= 0)
 		close(w->wake_fd);
 	if (w->epoll_fd >= 0)
@@ -108,8 +108,8 @@ static int worker_create(unsigned id, const struct ob_workers_conf *conf, struct
 	if (w == NULL)
 		return -ENOMEM;
 	memset(w, 0, sizeof(*w));
-	w->id = id;
-	w->cpu = conf->cpus != NULL ? conf->cpus[id] : -1;
+	w->head.id = id;
+	w->head.cpu = conf->cpus != NULL ? conf->cpus[id] : -1;
 	w->manual = conf->manual;
 	w->poll_always = conf->poll_always;
 	w->idle_spin_tsc = rte_get_tsc_hz() * IDLE_SPIN_US / 1000000;
@@ -141,17 +141,17 @@ static int start_thread(struct ob_worker *w)
 	if (ret != 0)
 		return -ret;
 	w->thread_running = true;
-	snprintf(name, sizeof(name), "ob-worker-%u", w->id);
+	snprintf(name, sizeof(name), "ob-worker-%u", w->head.id);
 	pthread_setname_np(w->thread, name);
-	if (w->cpu >= 0) {
+	if (w->head.cpu >= 0) {
 		cpu_set_t set;
 
 		CPU_ZERO(&set);
-		CPU_SET(w->cpu, &set);
+		CPU_SET(w->head.cpu, &set);
 		if (pthread_setaffinity_np(w->thread, sizeof(set), &set) != 0)
 			rte_log(RTE_LOG_WARNING, worker_logtype,
-			    "worker %u: CPU %d is not to be had; the scheduler places it\n", w->id,
-			    w->cpu);
+			    "worker %u: CPU %d is not to be had; the scheduler places it\n",
+			    w->head.id, w->head.cpu);
 	}
 	return 0;
 }
@@ -211,26 +211,6 @@ unsigned ob_workers_count(void)
 struct ob_worker *ob_worker_get(unsigned id)
 {
 	return id < ob_n_workers ? ob_workers[id] : NULL;
-}
-
-unsigned ob_worker_id(const struct ob_worker *w)
-{
-	return w->id;
-}
-
-int ob_worker_cpu(const struct ob_worker *w)
-{
-	return w->cpu;
-}
-
-struct rte_mempool *ob_worker_pool(const struct ob_worker *w)
-{
-	return w->pool;
-}
-
-uint64_t ob_worker_tsc(const struct ob_worker *w)
-{
-	return w->tsc;
 }
 
 static int add_source(struct ob_worker *w, void *arg)

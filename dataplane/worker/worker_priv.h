@@ -25,20 +25,18 @@ struct mail {
 };
 
 struct ob_worker {
+	struct ob_worker_head head; /* first: see the inline functions of ob_worker.h */
 	/* Owner only. */
-	unsigned id;
-	int cpu;
 	bool manual, poll_always;
 	unsigned n_sources, n_flushes;
 	struct ob_source *sources; /* MAX_SOURCES */
 	struct ob_flush flushes[MAX_FLUSHES];
-	uint64_t tsc, last_busy_tsc, idle_spin_tsc;
+	uint64_t last_busy_tsc, idle_spin_tsc;
 	uint32_t nap_ns;
 	unsigned n_must_poll;
 	int epoll_fd;
 	struct ob_worker_counters *counters; /* arena */
 	uint64_t *drops;		     /* arena: [OB_MAX_VIFS + 1][DROP_STRIDE] */
-	struct rte_mempool *pool;
 	struct ob_burst handoff_burst;
 
 	/* Shared with the threads that give it work. */
