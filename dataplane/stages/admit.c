@@ -301,7 +301,7 @@ static unsigned open_new(struct ob_worker *w, struct ob_session_shard *s, const 
 		return why;
 	m->session = ref;
 	m->flags &= (uint16_t)~OB_PKT_NAT;
-	take_way(m, &n->way[0]);
+	take_way(&(struct way_memo){.out = UINT32_MAX}, m, &n->way[0]);
 	return OB_PASS;
 }
 

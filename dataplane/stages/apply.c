@@ -82,6 +82,7 @@ static inline void route_one(
 
 void ob_stage_apply(struct ob_worker *w, struct ob_burst *b)
 {
+	const struct ob_eni *eni = NULL;
 	unsigned k = 0;
 
 	for (unsigned i = 0; i < b->n; i++) {
@@ -99,8 +100,9 @@ void ob_stage_apply(struct ob_worker *w, struct ob_burst *b)
 		memcpy(rte_pktmbuf_mtod(pkt, struct rte_ether_hdr *)->dst_addr.addr_bytes,
 		    m->new_dmac, 6);
 		if (m->flags & OB_PKT_ROUTED) {
-			const struct ob_eni *eni = ob_eni_at(m->eni);
-
+			/* Mostly that of the packet before. */
+			if (unlikely(eni == NULL || eni->idx != m->eni))
+				eni = ob_eni_at(m->eni);
 			if (likely(eni != NULL))
 				route_one(eni, pkt, m);
 		}

@@ -226,7 +226,68 @@ static inline bool csum_field_ok(const struct rte_mbuf *pkt, const struct ob_met
 	return field >= l4 + m->l4_len;
 }
 
-static inline enum ob_drop parse_one(struct rte_mbuf *pkt, struct ob_meta *m)
+/* One's complement sum of an IPv4 header of five words: 0xffff when it is right. */
+static inline bool ip4_sum5_ok(const uint8_t *p)
+{
+	uint64_t a, b, sum;
+	uint32_t c;
+
+	memcpy(&a, p, 8);
+	memcpy(&b, p + 8, 8);
+	memcpy(&c, p + 16, 4);
+	sum = (a & UINT32_MAX) + (a >> 32) + (b & UINT32_MAX) + (b >> 32) + c;
+	return fold_sum((uint32_t)((sum & UINT32_MAX) + (sum >> 32))) == 0xffff;
+}
+
+/* Most packets: IPv4 without options, whole, nothing behind it, TCP or UDP whose checksum is there. False: anything else, right or wrong,
+ * which is the general code's. */
+static inline bool parse_plain(const struct rte_mbuf *pkt, struct ob_meta *m)
+{
+	const uint8_t *p = rte_pktmbuf_mtod(pkt, const uint8_t *), *ip = p + RTE_ETHER_HDR_LEN;
+	uint32_t len = rte_pktmbuf_data_len(pkt), word;
+	uint16_t flags = m->flags & OB_PKT_L4_CSUM_GOOD, sport, dport, frag;
+	rte_be32_t src, dst;
+
+	if (unlikely(len < RTE_ETHER_HDR_LEN + sizeof(struct rte_ipv4_hdr) +
+			       sizeof(struct rte_tcp_hdr) ||
+		     (m->flags & (OB_PKT_GSO | OB_PKT_L4_CSUM_PARTIAL))))
+		return false;
+	/* Type, version, header length and what is left of the word. */
+	memcpy(&word, p + 12, 4);
+	frag = load16(ip + 6);
+	if (unlikely((word & rte_cpu_to_be_32(0xffffff00)) != rte_cpu_to_be_32(0x08004500) ||
+		     (frag & ~RTE_IPV4_HDR_DF_FLAG) != 0 ||
+		     load16(ip + 2) + RTE_ETHER_HDR_LEN != (int)rte_pktmbuf_pkt_len(pkt)))
+		return false;
+	m->ip_proto = ip[9];
+	if (likely(m->ip_proto == IPPROTO_UDP)) {
+		flags |= OB_PKT_UDP;
+		m->l4_len = sizeof(struct rte_udp_hdr);
+	} else if (m->ip_proto == IPPROTO_TCP) {
+		flags |= OB_PKT_TCP;
+		m->l4_len = (uint8_t)((ip[32] >> 4) * 4);
+		if (unlikely(m->l4_len < sizeof(struct rte_tcp_hdr) ||
+			     len < RTE_ETHER_HDR_LEN + sizeof(struct rte_ipv4_hdr) + m->l4_len))
+			return false;
+	} else {
+		return false;
+	}
+	if (m->in_vif == OB_VIF_NONE && unlikely(!ip4_sum5_ok(ip)))
+		return false;
+	flags |= OB_PKT_IP4 | (p[0] & 1 ? OB_PKT_MCAST : 0) | (frag != 0 ? OB_PKT_DF : 0);
+	m->flags = flags;
+	m->l2_len = RTE_ETHER_HDR_LEN;
+	m->l3_len = sizeof(struct rte_ipv4_hdr);
+	m->ethertype = RTE_ETHER_TYPE_IPV4;
+	memcpy(&src, ip + 12, 4);
+	memcpy(&dst, ip + 16, 4);
+	sport = load16(ip + 20);
+	dport = load16(ip + 22);
+	m->hash = flow_hash(src, dst, sport, dport, m->ip_proto);
+	return true;
+}
+
+static __rte_noinline enum ob_drop parse_one(struct rte_mbuf *pkt, struct ob_meta *m)
 {
 	const uint8_t *p = rte_pktmbuf_mtod(pkt, const uint8_t *);
 	uint32_t len = rte_pktmbuf_data_len(pkt);
@@ -279,6 +340,10 @@ void ob_stage_parse(struct ob_worker *w, struct ob_burst *b)
 		enum ob_drop why;
 
 		prefetch_pkt(b, i + PREFETCH);
+		if (likely(parse_plain(b->pkt[i], &b->meta[i]))) {
+			burst_keep(b, k++, i);
+			continue;
+		}
 		why = parse_one(b->pkt[i], &b->meta[i]);
 		if (unlikely(why != OB_PASS)) {
 			ob_drop(w, why, b->meta[i].in_vif, b->pkt[i]);

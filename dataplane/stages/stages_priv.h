@@ -48,6 +48,15 @@ enum {
 	CTX_PLACE = OB_MAX_ENIS + OB_MAX_VNETS, /* + ENI: to find its worker */
 };
 
+/* Keys of a burst, by family, and whose they are. */
+struct session_keys {
+	unsigned n4, n6;
+	uint8_t at4[OB_BURST_MAX], at6[OB_BURST_MAX];
+	uint32_t ref[OB_BURST_MAX];
+	struct ob_session_key4 k4[OB_BURST_MAX];
+	struct ob_session_key6 k6[OB_BURST_MAX];
+};
+
 /* What the stages keep on a worker. */
 struct stage_ctx {
 	struct ob_edges edges;
@@ -55,6 +64,7 @@ struct stage_ctx {
 	struct rte_mbuf *tx[TX_BUF];
 	struct ob_burst rx;
 	struct ob_outer outer[OB_BURST_MAX];
+	struct session_keys keys;
 	struct bucket redo; /* decisions anew after a change of policy */
 	struct bucket icmp[OB_MAX_ENIS];
 	uint64_t
@@ -108,30 +118,32 @@ static inline uint16_t is_routed(const struct ob_eni *eni, const struct rte_mbuf
 										    : 0;
 }
 
+/* What the way that was last taken leads to: most packets of a burst go where the one before went. */
+struct way_memo {
+	uint32_t out;
+	uint16_t out_vif, mtu;
+};
+#define WAY_MEMO_NONE ((struct way_memo){.out = UINT32_MAX})
+
+/* session.c */
+void way_look_up(struct way_memo *memo, uint32_t out);
+void way_translates(struct ob_meta *m, const struct ob_session_way *way);
+
 /* What a session knows of the way, noted with the packet. */
-static inline void take_way(struct ob_meta *m, const struct ob_session_way *way)
+static inline void take_way(
+    struct way_memo *memo, struct ob_meta *m, const struct ob_session_way *way)
 {
 	static_assert(
 	    offsetof(struct ob_meta, vni) == offsetof(struct ob_meta, tunnel) + 4 &&
 		offsetof(struct ob_meta, new_dmac) == offsetof(struct ob_meta, tunnel) + 8,
 	    "as struct ob_session_way");
 	memcpy((uint8_t *)m + offsetof(struct ob_meta, tunnel), way, sizeof(*way));
-	if (way->out & OB_WAY_LOCAL) {
-		const struct ob_eni *to = ob_eni_of_vif((uint16_t)way->out);
-
-		m->out_vif = (uint16_t)way->out;
-		m->mtu = to != NULL ? to->mtu : 0;
-	} else {
-		m->out_vif = OB_VIF_NONE;
-		m->mtu = ob_tunnel_inner_mtu(way->out);
-	}
-	if (unlikely(way->flags & (WAY_NAT | WAY_TO_NAT))) {
-		m->flags |= (way->flags & WAY_NAT ? OB_PKT_NAT : 0) |
-			    (way->flags & WAY_TO_NAT ? OB_PKT_TO_NAT : 0);
-		/* It is measured before it is translated. */
-		if (way->flags & WAY_NAT64 && m->mtu != 0)
-			m->mtu = (uint16_t)(m->mtu - ob_nat64_growth(m));
-	}
+	if (unlikely(way->out != memo->out))
+		way_look_up(memo, way->out);
+	m->out_vif = memo->out_vif;
+	m->mtu = memo->mtu;
+	if (unlikely(way->flags & (WAY_NAT | WAY_TO_NAT)))
+		way_translates(m, way);
 }
 
 static inline uint64_t hash_mix(uint64_t a, uint64_t b)
