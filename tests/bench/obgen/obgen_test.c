@@ -567,6 +567,19 @@ static void a_connection_that_there_is_not_is_an_error(void **state)
 	pair_down(&p);
 }
 
+static void a_connection_may_use_a_tunnels_port(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	/* Source ports 4789 and 6081 are among them: replies go there. */
+	pair_up(&p, "flows=5100,peers=1," WINDOW, 1);
+	pair_until(&p, "done");
+	assert_int_equal(5100, pair_report(&p, "open.opened"));
+	assert_int_equal(0, pair_errors(p.guest) + pair_errors(p.wire));
+	pair_down(&p);
+}
+
 static void arp_for_the_tunnels_end_is_answered(void **state)
 {
 	static const uint8_t all[6] = {255, 255, 255, 255, 255, 255}, me[6] = {2, 1, 1, 1, 1, 1},
@@ -738,6 +751,7 @@ int main(void)
 	    cmocka_unit_test(crr_keeps_the_live_ones_in_touch),
 	    cmocka_unit_test(broken_packets_are_told_by_what_is_wrong),
 	    cmocka_unit_test(a_connection_that_there_is_not_is_an_error),
+	    cmocka_unit_test(a_connection_may_use_a_tunnels_port),
 	    cmocka_unit_test(arp_for_the_tunnels_end_is_answered),
 	    cmocka_unit_test(latency_counts_from_when_a_packet_was_due),
 	    cmocka_unit_test(packets_flow_while_the_go_file_is_there),

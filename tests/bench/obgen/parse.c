@@ -281,7 +281,8 @@ bool obg_parse_quick(
 	const uint8_t *near, *far;
 
 	out->kind = OBG_K_PLAIN;
-	if (len >= OBG_OUTER + header && b[23] == IPPROTO_UDP &&
+	if (port->conf.expect != OBG_WANT_PLAIN && len >= OBG_OUTER + header &&
+	    b[23] == IPPROTO_UDP &&
 	    raw16(b + 36) == (c->encap == OBG_GENEVE ? RTE_BE16(RTE_GENEVE_DEFAULT_PORT)
 						     : RTE_BE16(RTE_VXLAN_DEFAULT_PORT))) {
 		out->kind = c->encap == OBG_GENEVE ? OBG_K_GENEVE : OBG_K_VXLAN;
