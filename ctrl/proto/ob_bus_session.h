@@ -143,8 +143,10 @@ struct ob_bus_session_eni {
 	uint32_t limit, half_open_limit; /* 0: none */
 	uint64_t n_refused_limit, n_refused_half_open;
 	uint64_t n_denied_in, n_denied_out; /* by security groups: packets */
+	uint32_t available;		    /* under the limit; UINT32_MAX: there is none */
+	uint32_t reserved;
 };
-static_assert(sizeof(struct ob_bus_session_eni) == 88, "wire layout");
+static_assert(sizeof(struct ob_bus_session_eni) == 96, "wire layout");
 
 /* LIST: a worker's table of connections. */
 struct ob_bus_session_table {

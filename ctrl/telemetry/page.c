@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "ob_telemetry.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
@@ -18,6 +19,8 @@ enum unit {
 	NS_AS_SECONDS,
 	MBPS_AS_BYTES, /* gauge in bytes a second */
 	STATE_SET,     /* u8; one sample per state */
+	PAIR,	       /* u64 here and right behind: their sum */
+	IF_ANY,	       /* u32; no sample at UINT32_MAX */
 };
 
 struct metric {
@@ -175,6 +178,103 @@ static const struct metric worker_metrics[] = {
 	"out"},
 };
 
+static const struct metric nat_pool_metrics[] = {
+    {"nat_pool_addresses", "Public addresses of the pool.", GAUGE, NUMBER,
+	AT(ob_bus_nat_pool, n_addrs), NULL, NULL},
+    {"nat_pool_enis", "ENIs that the pool translates.", GAUGE, NUMBER, AT(ob_bus_nat_pool, n_enis),
+	NULL, NULL},
+    {"nat_pool_blocks", "Port blocks of the pool.", GAUGE, NUMBER, AT(ob_bus_nat_pool, n_blocks),
+	NULL, NULL},
+    {"nat_pool_blocks_used", "Port blocks that connections use.", GAUGE, NUMBER,
+	AT(ob_bus_nat_pool, n_blocks_used), NULL, NULL},
+    {"nat_pool_asked", "Connections that asked for a port.", COUNTER, NUMBER,
+	AT(ob_bus_nat_pool, n_asked), NULL, NULL},
+    {"nat_pool_tries", "Ports that were tried for them.", COUNTER, NUMBER,
+	AT(ob_bus_nat_pool, n_tries), NULL, NULL},
+    {"nat_pool_refused", "Connections that got no port, by reason.", COUNTER, NUMBER,
+	AT(ob_bus_nat_pool, n_full), "reason", "full"},
+    {"nat_pool_refused", "", COUNTER, NUMBER, AT(ob_bus_nat_pool, n_limit), "reason", "limit"},
+    {"nat_pool_refused", "", COUNTER, NUMBER, AT(ob_bus_nat_pool, n_untranslatable), "reason",
+	"untranslatable"},
+};
+
+/* 'exceeded' of one kind. */
+#define EXCEEDED(kind) \
+	offsetof(struct ob_bus_meter, exceeded) + (kind) * sizeof(uint64_t), sizeof(uint64_t)
+
+static const struct metric meter_metrics[] = {
+    {"eni_allowance_exceeded",
+	"Packets, or connections, that were refused because an allowance of the ENI was used up.",
+	COUNTER, NUMBER, EXCEEDED(OB_BUS_BW_IN), "allowance", "bw_in"},
+    {"eni_allowance_exceeded", "", COUNTER, NUMBER, EXCEEDED(OB_BUS_BW_OUT), "allowance", "bw_out"},
+    {"eni_allowance_exceeded", "", COUNTER, NUMBER, EXCEEDED(OB_BUS_PPS_IN), "allowance", "pps_in"},
+    {"eni_allowance_exceeded", "", COUNTER, NUMBER, EXCEEDED(OB_BUS_PPS_OUT), "allowance",
+	"pps_out"},
+    {"eni_allowance_exceeded", "", COUNTER, NUMBER, EXCEEDED(OB_BUS_CPS), "allowance", "cps"},
+    {"eni_allowance_exceeded", "", COUNTER, NUMBER, EXCEEDED(OB_BUS_CONNECTIONS), "allowance",
+	"connections"},
+    /* The same under names that alerting rules for clouds know. */
+    {"bw_in_allowance_exceeded", "Packets to the guest over its bandwidth.", COUNTER, NUMBER,
+	EXCEEDED(OB_BUS_BW_IN), NULL, NULL},
+    {"bw_out_allowance_exceeded", "Packets from the guest over its bandwidth.", COUNTER, NUMBER,
+	EXCEEDED(OB_BUS_BW_OUT), NULL, NULL},
+    {"pps_allowance_exceeded", "Packets either way over the packet rate.", COUNTER, PAIR,
+	EXCEEDED(OB_BUS_PPS_OUT), NULL, NULL},
+    {"conntrack_allowance_exceeded", "Connections over the allowed number.", COUNTER, NUMBER,
+	EXCEEDED(OB_BUS_CONNECTIONS), NULL, NULL},
+};
+static_assert(OB_BUS_PPS_IN == OB_BUS_PPS_OUT + 1, "a pair");
+
+static const struct metric eni_session_metrics[] = {
+    {"eni_sessions", "Live connections of the ENI.", GAUGE, NUMBER, AT(ob_bus_session_eni, live),
+	NULL, NULL},
+    {"eni_sessions_highest", "Most live connections that the ENI had.", GAUGE, NUMBER,
+	AT(ob_bus_session_eni, live_max), NULL, NULL},
+    {"eni_half_open_sessions", "Connections that are not answered yet.", GAUGE, NUMBER,
+	AT(ob_bus_session_eni, half_open), NULL, NULL},
+    {"eni_half_open_sessions_highest", "Most of them.", GAUGE, NUMBER,
+	AT(ob_bus_session_eni, half_open_max), NULL, NULL},
+    {"eni_sessions_refused", "Connections of the ENI that were refused, by reason.", COUNTER,
+	NUMBER, AT(ob_bus_session_eni, n_refused_limit), "reason", "limit"},
+    {"eni_sessions_refused", "", COUNTER, NUMBER, AT(ob_bus_session_eni, n_refused_half_open),
+	"reason", "half_open"},
+    {"eni_denied_packets", "Packets that security groups of the ENI denied.", COUNTER, NUMBER,
+	AT(ob_bus_session_eni, n_denied_in), "direction", "in"},
+    {"eni_denied_packets", "", COUNTER, NUMBER, AT(ob_bus_session_eni, n_denied_out), "direction",
+	"out"},
+    {"conntrack_allowance_available", "Connections that the ENI may still open, if it has a limit.",
+	GAUGE, IF_ANY, AT(ob_bus_session_eni, available), NULL, NULL},
+};
+
+static const struct metric session_metrics[] = {
+    {"sessions", "Live connections in the worker's table.", GAUGE, NUMBER,
+	AT(ob_bus_session_table, n_live4), "family", "ip4"},
+    {"sessions", "", GAUGE, NUMBER, AT(ob_bus_session_table, n_live6), "family", "ip6"},
+    {"sessions_highest", "Most live connections in the worker's table.", GAUGE, NUMBER,
+	AT(ob_bus_session_table, n_live4_max), "family", "ip4"},
+    {"sessions_highest", "", GAUGE, NUMBER, AT(ob_bus_session_table, n_live6_max), "family", "ip6"},
+    {"sessions_added", "Connections that were opened.", COUNTER, NUMBER,
+	AT(ob_bus_session_table, n_added), NULL, NULL},
+    {"sessions_deleted", "Connections that ended, whyever.", COUNTER, NUMBER,
+	AT(ob_bus_session_table, n_deleted), NULL, NULL},
+    {"sessions_expired", "Of these, by time-out.", COUNTER, NUMBER,
+	AT(ob_bus_session_table, n_expired), NULL, NULL},
+    {"sessions_flushed", "Of these, by an operator.", COUNTER, NUMBER,
+	AT(ob_bus_session_table, n_flushed), NULL, NULL},
+    {"sessions_refused", "Connections that were refused, by reason.", COUNTER, NUMBER,
+	AT(ob_bus_session_table, n_refused_full), "reason", "full"},
+    {"sessions_refused", "", COUNTER, NUMBER, AT(ob_bus_session_table, n_refused_limit), "reason",
+	"limit"},
+    {"sessions_refused", "", COUNTER, NUMBER, AT(ob_bus_session_table, n_refused_half_open),
+	"reason", "half_open"},
+    {"sessions_refused", "", COUNTER, NUMBER, AT(ob_bus_session_table, n_refused_proto), "reason",
+	"protocol"},
+    {"sessions_memory_bytes", "Memory that the table's connections occupy.", GAUGE, NUMBER,
+	AT(ob_bus_session_table, memory_bytes), NULL, NULL},
+    {"fragmented_datagrams", "Datagrams in fragments that are under way.", GAUGE, NUMBER,
+	AT(ob_bus_session_table, n_frag_live), NULL, NULL},
+};
+
 static const struct source sources[] = {
     {OB_BUS_CARD, sizeof(struct ob_bus_card), {{0}}, card_metrics, COUNT(card_metrics)},
     {OB_BUS_FUNCTION, sizeof(struct ob_bus_function), {LABEL(ob_bus_function, name, "function")},
@@ -186,7 +286,8 @@ static const struct source sources[] = {
 							.number = true}},
 	queue_metrics, COUNT(queue_metrics)},
     {OB_BUS_DROP, sizeof(struct ob_bus_drop),
-	{LABEL(ob_bus_drop, function, "function"), LABEL(ob_bus_drop, reason, "reason")},
+	{LABEL(ob_bus_drop, function, "function"), LABEL(ob_bus_drop, reason, "reason"),
+	    LABEL(ob_bus_drop, eni, "eni")},
 	drop_metrics, COUNT(drop_metrics)},
     {OB_BUS_TUNNEL, sizeof(struct ob_bus_tunnel), {LABEL(ob_bus_tunnel, name, "tunnel")},
 	tunnel_metrics, COUNT(tunnel_metrics)},
@@ -195,6 +296,15 @@ static const struct source sources[] = {
     {OB_BUS_WORKER, sizeof(struct ob_bus_worker),
 	{{.name = "worker", .off = 0, .size = 4, .number = true}}, worker_metrics,
 	COUNT(worker_metrics)},
+    {OB_BUS_SESSION_TABLE, sizeof(struct ob_bus_session_table),
+	{{.name = "worker", .off = 0, .size = 4, .number = true}}, session_metrics,
+	COUNT(session_metrics)},
+    {OB_BUS_SESSION_ENI, sizeof(struct ob_bus_session_eni), {LABEL(ob_bus_session_eni, eni, "eni")},
+	eni_session_metrics, COUNT(eni_session_metrics)},
+    {OB_BUS_METER, sizeof(struct ob_bus_meter), {LABEL(ob_bus_meter, eni, "eni")}, meter_metrics,
+	COUNT(meter_metrics)},
+    {OB_BUS_NAT_POOL, sizeof(struct ob_bus_nat_pool), {LABEL(ob_bus_nat_pool, name, "pool")},
+	nat_pool_metrics, COUNT(nat_pool_metrics)},
 };
 
 static const char *const states[] = {"waiting", "connected", "running", "broken"};
@@ -263,6 +373,8 @@ static void put_labels(struct page *p, const struct source *s, const struct metr
 	for (unsigned i = 0; i < COUNT(s->labels) && s->labels[i].name; i++) {
 		const struct label *l = &s->labels[i];
 
+		if (!l->number && rec[l->off] == 0)
+			continue;
 		put_str(p, n++ ? "," : "{");
 		if (l->number) {
 			snprintf(number, sizeof(number), "%" PRIu64, load(rec + l->off, l->size));
@@ -310,6 +422,15 @@ static void put_value(
 	case NS_AS_SECONDS:
 		snprintf(value, sizeof(value), "%" PRIu64 ".%09u", v / 1000000000,
 		    (unsigned)(v % 1000000000));
+		break;
+	case PAIR:
+		v += load(rec + m->off + m->size, m->size);
+		snprintf(value, sizeof(value), "%" PRIu64, v);
+		break;
+	case IF_ANY:
+		if (v == UINT32_MAX)
+			return;
+		snprintf(value, sizeof(value), "%" PRIu64, v);
 		break;
 	case MBPS_AS_BYTES:
 		snprintf(value, sizeof(value), "%" PRIu64, v * 125000);

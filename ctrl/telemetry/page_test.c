@@ -28,6 +28,9 @@ int ob_client_list(struct ob_client *c, unsigned noun, const void *filter, size_
 		struct ob_bus_tunnel tunnel;
 		struct ob_bus_uplink uplink;
 		struct ob_bus_worker worker;
+		struct ob_bus_meter meter;
+		struct ob_bus_session_eni eni;
+		struct ob_bus_nat_pool pool;
 	} r = {{0}};
 
 	(void)c;
@@ -49,6 +52,20 @@ int ob_client_list(struct ob_client *c, unsigned noun, const void *filter, size_
 		break;
 	case OB_BUS_DROP:
 		r.drop = (struct ob_bus_drop){.function = "f", .reason = "no_route", .n_pkts = 4};
+		break;
+	case OB_BUS_METER:
+		r.meter = (struct ob_bus_meter){.eni = "e1",
+		    .exceeded = {[OB_BUS_PPS_OUT] = 3, [OB_BUS_PPS_IN] = 4, [OB_BUS_BW_IN] = 5}};
+		break;
+	case OB_BUS_SESSION_ENI:
+		r.eni = (struct ob_bus_session_eni){
+		    .eni = "e1", .live = 9, .n_denied_in = 2, .available = 91};
+		if (fn(&r, ctx) != 0)
+			return -1;
+		r.eni = (struct ob_bus_session_eni){.eni = "e2", .available = UINT32_MAX};
+		break;
+	case OB_BUS_NAT_POOL:
+		r.pool = (struct ob_bus_nat_pool){.name = "p", .n_blocks = 8, .n_blocks_used = 1};
 		break;
 	default:
 		break;
@@ -80,6 +97,17 @@ static void page_holds_labels_values_and_end(void **state)
 	    "outboard_queue_packets_total{function=\"f\",queue=\"3\"} 18446744073709551615\n"));
 	assert_non_null(
 	    strstr(text, "outboard_dropped_packets_total{function=\"f\",reason=\"no_route\"} 4\n"));
+	assert_non_null(strstr(text, "outboard_eni_sessions{eni=\"e1\"} 9\n"));
+	assert_non_null(
+	    strstr(text, "outboard_eni_denied_packets_total{eni=\"e1\",direction=\"in\"} 2\n"));
+	assert_non_null(strstr(
+	    text, "outboard_eni_allowance_exceeded_total{eni=\"e1\",allowance=\"bw_in\"} 5\n"));
+	assert_non_null(strstr(text, "outboard_bw_in_allowance_exceeded_total{eni=\"e1\"} 5\n"));
+	assert_non_null(strstr(text, "outboard_pps_allowance_exceeded_total{eni=\"e1\"} 7\n"));
+	assert_non_null(strstr(text, "outboard_conntrack_allowance_available{eni=\"e1\"} 91\n"));
+	assert_null(strstr(text, "outboard_conntrack_allowance_available{eni=\"e2\"}"));
+	assert_non_null(strstr(text, "outboard_nat_pool_blocks_used{pool=\"p\"} 1\n"));
+	assert_non_null(strstr(text, "outboard_sessions{worker=\"0\",family=\"ip4\"} 0\n"));
 	assert_string_equal(text + strlen(text) - 6, "# EOF\n");
 	free(text);
 }
@@ -87,7 +115,7 @@ static void page_holds_labels_values_and_end(void **state)
 /* Each family has one TYPE line and its samples follow it; no line is anything else. */
 static void every_sample_follows_the_type_line_of_its_family(void **state)
 {
-	char *text = page(), family[128] = "", seen[64][128];
+	char *text = page(), family[128] = "", seen[128][128];
 	unsigned n_seen = 0;
 
 	(void)state;
@@ -97,7 +125,7 @@ static void every_sample_follows_the_type_line_of_its_family(void **state)
 		if (sscanf(line, "# TYPE %127s %15s", name, type) == 2) {
 			for (unsigned i = 0; i < n_seen; i++)
 				assert_string_not_equal(seen[i], name);
-			assert_true(n_seen < 64);
+			assert_true(n_seen < 128);
 			snprintf(seen[n_seen++], sizeof(seen[0]), "%s", name);
 			snprintf(family, sizeof(family), "%s", name);
 			continue;

@@ -33,6 +33,9 @@ static int eni_next(struct ob_card *c, const void *f, uint64_t *cursor, void *re
 	r->half_open_max = n.half_open_max;
 	r->limit = conf.max_live;
 	r->half_open_limit = conf.max_half_open;
+	r->available = UINT32_MAX;
+	if (conf.max_live != 0)
+		r->available = conf.max_live > n.live ? conf.max_live - n.live : 0;
 	r->n_refused_limit = n.n_refused_live;
 	r->n_refused_half_open = n.n_refused_half_open;
 	vif = card_fn_vif(c, c->eni_fn[i]);
