@@ -36,7 +36,7 @@ void option_name(const struct field *f, char *out, size_t len)
 static int misuse(const struct noun *n, enum verb verb, const char *what, const char *word)
 {
 	fprintf(stderr, "obctl: %s '%s'; see 'obctl %s %s --help'\n", what, word, n->name,
-	    verb_name(verb));
+	    verb_word(n, verb));
 	return -EINVAL;
 }
 
@@ -143,7 +143,8 @@ static int check_complete(const struct noun *n, enum verb verb, const bool *give
 		fprintf(stderr,
 		    "obctl: %s %s needs --%s %s or --file FILE (an empty file: no %s); see 'obctl "
 		    "%s --help'\n",
-		    n->name, verb_name(verb), n->body->item, n->body->arg, n->body->items, n->name);
+		    n->name, verb_word(n, verb), n->body->item, n->body->arg, n->body->items,
+		    n->name);
 		return -EINVAL;
 	}
 
@@ -157,9 +158,9 @@ static int check_complete(const struct noun *n, enum verb verb, const bool *give
 			continue;
 		option_name(f, opt, sizeof(opt));
 		fprintf(stderr, "obctl: %s %s needs %s%s%s%s; see 'obctl %s %s --help'\n", n->name,
-		    verb_name(verb), f->flags & F_POS ? "" : "--", f->flags & F_POS ? f->arg : opt,
-		    f->flags & F_POS ? "" : " ", f->flags & F_POS ? "" : f->arg, n->name,
-		    verb_name(verb));
+		    verb_word(n, verb), f->flags & F_POS ? "" : "--",
+		    f->flags & F_POS ? f->arg : opt, f->flags & F_POS ? "" : " ",
+		    f->flags & F_POS ? "" : f->arg, n->name, verb_word(n, verb));
 		return -EINVAL;
 	}
 	return 0;

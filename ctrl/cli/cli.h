@@ -103,12 +103,16 @@ struct noun {
 	bool stream;			     /* a list may be long: printed as it comes */
 	void (*list_defaults)(void *record); /* filter of a list without options; may be NULL */
 	const struct noun *show;	     /* what 'show' is about, if not this; else NULL */
+	/* What 'add' and 'del' are called where they are something else to people; NULL: that. */
+	const char *add_word, *del_word;
+	/* 'add' where it is more than one request. Returns 0, 1 nothing is to be said, or -errno with a text for people. NULL: one request. */
+	int (*add)(struct ob_client *c, void *record, const char **err);
 };
 
 extern const struct noun noun_card, noun_function, noun_vnet, noun_eni, noun_route, noun_mapping,
     noun_tunnel, noun_uplink, noun_counters, noun_drops, noun_worker, noun_sg, noun_tag,
     noun_binding, noun_nat_pool, noun_nat_bind, noun_fip, noun_nat64, noun_session,
-    noun_session_eni, noun_session_policy, noun_session_table, noun_meter;
+    noun_session_eni, noun_session_policy, noun_session_table, noun_meter, noun_capture;
 extern const struct choice ip_protocols[];
 extern const struct noun *const nouns[];
 extern const unsigned n_nouns;
@@ -170,5 +174,6 @@ void help_metrics(FILE *to);
 void help_noun(const struct noun *n, FILE *to);
 void help_verb(const struct noun *n, enum verb verb, FILE *to);
 const char *verb_name(enum verb v);
+const char *verb_word(const struct noun *n, enum verb v); /* as the noun calls it */
 /* The word of the list that is nearest to 'word', or NULL if none is near. */
 const char *nearest(const char *word, const char *const *list, unsigned n);

@@ -15,7 +15,7 @@
 const struct noun *const nouns[] = {&noun_card, &noun_function, &noun_vnet, &noun_eni, &noun_route,
     &noun_mapping, &noun_tunnel, &noun_sg, &noun_tag, &noun_binding, &noun_nat_pool, &noun_nat_bind,
     &noun_fip, &noun_nat64, &noun_session, &noun_session_eni, &noun_session_policy, &noun_meter,
-    &noun_session_table, &noun_uplink, &noun_counters, &noun_drops, &noun_worker};
+    &noun_session_table, &noun_capture, &noun_uplink, &noun_counters, &noun_drops, &noun_worker};
 const unsigned n_nouns = sizeof(nouns) / sizeof(nouns[0]);
 
 static uint8_t record[MAX_RECORD] __attribute__((aligned(8)));

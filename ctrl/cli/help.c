@@ -22,6 +22,15 @@ const char *verb_name(enum verb v)
 	return "?";
 }
 
+const char *verb_word(const struct noun *n, enum verb v)
+{
+	if (v == V_ADD && n->add_word != NULL)
+		return n->add_word;
+	if (v == V_DEL && n->del_word != NULL)
+		return n->del_word;
+	return verb_name(v);
+}
+
 /* Edit distance, for words of up to 31 characters. */
 static unsigned distance(const char *a, const char *b)
 {
@@ -99,7 +108,7 @@ void help_noun(const struct noun *n, FILE *to)
 	for (unsigned v = V_ADD; v <= V_LAST; v <<= 1) {
 		if (!(n->verbs & v))
 			continue;
-		fprintf(to, "  obctl %s %s", n->name, verb_name(v));
+		fprintf(to, "  obctl %s %s", n->name, verb_word(n, v));
 		for (unsigned k = 0; k < of(n, v)->n_fields; k++) {
 			const struct field *f = &of(n, v)->fields[k];
 			bool needed = (f->flags & F_KEY) || (f->flags & F_REQUIRED);
@@ -148,7 +157,7 @@ void help_verb(const struct noun *n, enum verb verb, FILE *to)
 	unsigned shown = 0;
 
 	n = of(n, verb);
-	fprintf(to, "obctl %s %s", n->name, verb_name(verb));
+	fprintf(to, "obctl %s %s", n->name, verb_word(n, verb));
 	for (unsigned k = 0; k < n->n_fields; k++) {
 		if ((n->fields[k].flags & F_POS) && field_takes_part(&n->fields[k], verb))
 			fprintf(to, " %s", n->fields[k].arg);

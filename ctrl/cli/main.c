@@ -28,7 +28,7 @@ struct options {
 const struct noun *const nouns[] = {&noun_card, &noun_function, &noun_vnet, &noun_eni, &noun_route,
     &noun_mapping, &noun_tunnel, &noun_sg, &noun_tag, &noun_binding, &noun_nat_pool, &noun_nat_bind,
     &noun_fip, &noun_nat64, &noun_session, &noun_session_policy, &noun_meter, &noun_session_table,
-    &noun_uplink, &noun_counters, &noun_drops, &noun_worker};
+    &noun_capture, &noun_uplink, &noun_counters, &noun_drops, &noun_worker};
 const unsigned n_nouns = sizeof(nouns) / sizeof(nouns[0]);
 
 static int report(const struct options *o, int err, const char *text)
@@ -232,8 +232,17 @@ static int change(struct ob_client *c, const struct options *o, const struct nou
     enum verb verb, uint8_t *record, const struct body *body)
 {
 	unsigned bus_verb = verb == V_ADD ? OB_BUS_ADD : verb == V_SET ? OB_BUS_SET : OB_BUS_DEL;
+	const char *err = NULL;
 	int ret = 0;
 
+	if (verb == V_ADD && n->add != NULL) {
+		ret = n->add(c, record, &err);
+		if (ret < 0)
+			return report(o, ret, err);
+		if (o->json && ret == 0)
+			printf("{\"ok\": true}\n");
+		return EXIT_OK;
+	}
 	if (n->body != NULL && verb != V_DEL) {
 		struct ob_bus_listed is;
 
@@ -325,13 +334,13 @@ static const struct noun *find_noun(const char *word)
 static enum verb find_verb(const struct noun *n, const char *word)
 {
 	for (unsigned v = V_ADD; v <= V_LAST; v <<= 1) {
-		if ((n->verbs & v) && strcmp(word, verb_name(v)) == 0)
+		if ((n->verbs & v) && strcmp(word, verb_word(n, v)) == 0)
 			return v;
 	}
 	fprintf(stderr, "obctl: %s has no verb '%s', only", n->name, word);
 	for (unsigned v = V_ADD; v <= V_LAST; v <<= 1) {
 		if (n->verbs & v)
-			fprintf(stderr, " %s", verb_name(v));
+			fprintf(stderr, " %s", verb_word(n, v));
 	}
 	fprintf(stderr, "\n");
 	return 0;

@@ -15,6 +15,7 @@
 
 struct ob_client {
 	int fd;
+	int pass_fd; /* goes with the next request; -1: none */
 	uint32_t seq;
 	char error[ERROR_MAX];
 	uint8_t buf[OB_BUS_MAX_MSG];
@@ -33,6 +34,7 @@ int ob_client_open(const char *path, unsigned timeout_ms, struct ob_client **out
 	c = calloc(1, sizeof(*c));
 	if (c == NULL)
 		return -ENOMEM;
+	c->pass_fd = -1;
 	c->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (c->fd < 0) {
 		ret = -errno;
@@ -73,6 +75,26 @@ static int fail(struct ob_client *c, int err, const char *text)
 	return err;
 }
 
+/* The request in c->buf, with the file that goes with it. */
+static ssize_t send_request(struct ob_client *c, size_t len)
+{
+	_Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(int))] = {0};
+	struct iovec iov = {.iov_base = c->buf, .iov_len = len};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	struct cmsghdr *cm;
+
+	if (c->pass_fd >= 0) {
+		msg.msg_control = control;
+		msg.msg_controllen = sizeof(control);
+		cm = CMSG_FIRSTHDR(&msg);
+		cm->cmsg_level = SOL_SOCKET;
+		cm->cmsg_type = SCM_RIGHTS;
+		cm->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(cm), &c->pass_fd, sizeof(int));
+	}
+	return sendmsg(c->fd, &msg, MSG_NOSIGNAL);
+}
+
 /* 'n' records that lie behind each other. */
 static int request(struct ob_client *c, unsigned verb, unsigned noun, const void *records,
     unsigned n, size_t record_len)
@@ -94,7 +116,7 @@ static int request(struct ob_client *c, unsigned verb, unsigned noun, const void
 	memcpy(c->buf, &hdr, sizeof(hdr));
 	if (n > 0)
 		memcpy(c->buf + sizeof(hdr), records, hdr.body_len);
-	if (send(c->fd, c->buf, len, MSG_NOSIGNAL) == (ssize_t)len)
+	if (send_request(c, len) == (ssize_t)len)
 		return 0;
 	if (errno == EAGAIN)
 		return fail(
@@ -189,6 +211,17 @@ int ob_client_change(
 	int ret = request(c, verb, noun, record, record != NULL, record_len);
 
 	return ret < 0 ? ret : receive(c, verb, noun, &hdr);
+}
+
+int ob_client_change_fd(struct ob_client *c, unsigned verb, unsigned noun, const void *record,
+    size_t record_len, int fd)
+{
+	int ret;
+
+	c->pass_fd = fd;
+	ret = ob_client_change(c, verb, noun, record, record_len);
+	c->pass_fd = -1;
+	return ret;
 }
 
 #define PIECES 8 /* of an upload in one packet: half of what fits */

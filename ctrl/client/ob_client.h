@@ -31,6 +31,10 @@ int ob_client_list(struct ob_client *c, unsigned noun, const void *filter, size_
 int ob_client_change(
     struct ob_client *c, unsigned verb, unsigned noun, const void *record, size_t record_len);
 
+/* The same with an open file for the card, which gets a descriptor of its own. */
+int ob_client_change_fd(struct ob_client *c, unsigned verb, unsigned noun, const void *record,
+    size_t record_len, int fd);
+
 /* Uploads a body (of a security group, a tag): the next ADD or SET of a record that has one takes it. Returns as ob_client_list; -EMSGSIZE. */
 int ob_client_upload(struct ob_client *c, const void *body, size_t len);
 /* Fetches the body of an object; '*body' is the caller's to free. Returns as ob_client_list; -ESTALE it changes too fast. */

@@ -54,6 +54,7 @@ enum ob_bus_noun {
 	OB_BUS_SESSION = 23,
 	OB_BUS_SESSION_ENI = 24,
 	OB_BUS_SESSION_TABLE = 25,
+	OB_BUS_CAPTURE = 40,
 };
 
 enum ob_bus_flags {
@@ -277,3 +278,4 @@ static_assert(sizeof(struct ob_bus_worker) == 72, "wire layout");
 
 #include "ob_bus_policy.h"
 #include "ob_bus_session.h"
+#include "ob_bus_watch.h"

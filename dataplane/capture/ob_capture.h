@@ -21,6 +21,7 @@
 #define OB_CAPTURE_MAX	      8	 /* at a time, with those that have ended and are still listed */
 #define OB_CAPTURE_MAX_IFS    16 /* functions and the uplink, of one capture */
 #define OB_CAPTURE_NAME	      32
+#define OB_CAPTURE_PATH	      108
 #define OB_CAPTURE_SNAP_MAX   65535u
 #define OB_CAPTURE_RING_BYTES (1u << 20) /* of a worker, by default */
 
@@ -55,6 +56,7 @@ struct ob_capture_if {
 
 struct ob_capture_conf {
 	char name[OB_CAPTURE_NAME];
+	char file[OB_CAPTURE_PATH]; /* what its owner calls it; for lists */
 	struct ob_capture_filter filter;
 	uint8_t n_ifs;
 	struct ob_capture_if ifs[OB_CAPTURE_MAX_IFS];

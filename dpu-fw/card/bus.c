@@ -20,6 +20,9 @@ RTE_LOG_REGISTER(bus_log, ob.bus, NOTICE);
 /* A packet of a LIST. Smaller than the protocol allows: the socket takes several, and each is made in well under a millisecond. */
 #define CHUNK 32768
 
+#define PASSED_MAX \
+	4 /* files with a packet; one is looked at, the kernel closes what is beyond these */
+
 struct client {
 	struct ob_bus *bus;
 	int fd;
@@ -117,23 +120,61 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 	client_next(arg, client_flush(arg));
 }
 
+/* As recv. '*passed': the file that came with the packet, or -1; of several, the first. */
+static ssize_t receive(int fd, void *buf, size_t buf_len, int *passed)
+{
+	_Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(PASSED_MAX * sizeof(int))];
+	struct iovec iov = {.iov_base = buf, .iov_len = buf_len};
+	struct msghdr msg = {.msg_iov = &iov,
+	    .msg_iovlen = 1,
+	    .msg_control = control,
+	    .msg_controllen = sizeof(control)};
+	ssize_t len = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	*passed = -1;
+	if (len < 0)
+		return len;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c != NULL; c = CMSG_NXTHDR(&msg, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t at = 0; at + sizeof(int) <= c->cmsg_len - CMSG_LEN(0);
+		     at += sizeof(int)) {
+			int got;
+
+			memcpy(&got, CMSG_DATA(c) + at, sizeof(got));
+			if (*passed < 0)
+				*passed = got;
+			else
+				close(got);
+		}
+	}
+	return len;
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct client *cl = arg;
 	struct ob_bus *bus = cl->bus;
-	ssize_t len = recv(fd, bus->in, sizeof(bus->in), MSG_DONTWAIT);
+	int passed;
+	ssize_t len = receive(fd, bus->in, sizeof(bus->in), &passed);
 	int err = errno;
 
 	(void)what;
 	if (len < 0 && (err == EAGAIN || err == EINTR))
 		return;
 	if (len <= 0) {
+		if (passed >= 0)
+			close(passed);
 		client_close(cl);
 		return;
 	}
+	bus->card->passed_fd = passed;
 	/* A packet that was cut off fails the check of body_len like any other that lies about its length. */
 	cl->pending = dispatch(
 	    bus->card, &cl->upload, bus->in, (size_t)len, cl->out, &cl->listing, &cl->hangup);
+	if (bus->card->passed_fd >= 0)
+		close(bus->card->passed_fd);
+	bus->card->passed_fd = -1;
 	client_next(cl, client_flush(cl));
 }
 

@@ -129,7 +129,22 @@ nat = objects + packet(ADD, VNET, vnet("out", 4000)) + packet(ADD, NAT_POOL, poo
     packet(ADD, NAT64, name("e1") + ip(6, 96, 0, 0x64, 0xff, 0x9b) + bytes(4)) + \
     packet(ADD, ROUTE, route("red", ip(4, 0), 4, "out", [ip(4, 32, 198, 51, 100, 1)]))
 
+CAPTURE = 40
+
+
+def capture(n, enis=(), functions=(), uplink=0, ips=(), **fields):
+    """Without a file, which a seed cannot carry: everything but the start itself is reached."""
+    names = lambda x: b"".join(map(name, x)).ljust(224, b"\0")
+    return name(n) + b"x.pcapng".ljust(108, b"\0") + names(enis) + names(functions) + \
+        struct.pack("<BBBBBBHB3x", len(enis), len(functions), uplink, fields.get("direction", 0), 0, fields.get("proto", 0), fields.get("port", 0), len(ips)) + \
+        b"".join(ips).ljust(40, b"\0") + struct.pack("<III", 128, 5, 0) + bytes(736 - 652)
+
+
 SEEDS = {
+    "capture": objects + packet(ADD, CAPTURE, capture("c1", ["e1"], ["f2"], 1, [ip(4, 8, 10)], proto=6, port=80)) +
+    packet(ADD, CAPTURE, capture("c2", ["e1", "e1"])) + packet(ADD, CAPTURE, capture("c3", ["none"], proto=255)) +
+    packet(ADD, CAPTURE, capture("c4", ["e1"], ips=[ip(4, 8, 10, 1)])) + packet(LIST, CAPTURE) + packet(LIST, CAPTURE, capture("c1")) +
+    packet(DEL, CAPTURE, capture("c1")),
     "basics": basics,
     "lists": objects + b"".join(packet(LIST, n) for n in range(1, 12)),
     "groups": groups + b"".join(packet(LIST, n) for n in (SG, TAG, BINDING)) + packet(LIST, BODY, body("web", SG)) + packet(LIST, BODY, body("corp", TAG)),

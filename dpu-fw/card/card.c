@@ -147,6 +147,8 @@ int ob_card_create(const struct ob_card_conf *conf, struct ob_card **out)
 	c->conf.serial = c->serial;
 	c->conf.run_dir = c->run_dir;
 	c->started_ns = card_now_ns();
+	c->passed_fd = -1;
+	ob_capture_set_names(card_capture_name, c, OB_MAX_TUNNELS);
 	rc = init_tables(c);
 	if (rc < 0) {
 		ob_card_destroy(c);
@@ -160,6 +162,8 @@ void ob_card_destroy(struct ob_card *c)
 {
 	if (c == NULL)
 		return;
+	ob_capture_fini();
+	ob_capture_set_names(NULL, NULL, 0);
 	for (uint32_t i = 0; i < OB_MAX_VIFS; i++) {
 		if (c->fn[i] != NULL)
 			c->conf.models->destroy(c->fn[i]);

@@ -6,6 +6,7 @@
 
 #include "check.h"
 #include "names.h"
+#include "ob_capture.h"
 #include "ob_meter.h"
 #include "ob_nat.h"
 #include "ob_policy.h"
@@ -50,6 +51,7 @@ struct ob_card {
 	struct body_cache body;
 	struct upload *upload;	   /* of the connection whose request is handled */
 	struct upload test_upload; /* of ob_card_request */
+	int passed_fd; /* that came with the request, or -1; who takes it says so by -1 */
 };
 
 /* One kind of object on the bus. A handler gets a private, aligned copy of the record and checks every field of it.
@@ -71,7 +73,7 @@ struct noun {
 extern const struct noun noun_card, noun_function, noun_vnet, noun_eni, noun_route, noun_mapping,
     noun_tunnel, noun_uplink, noun_queue, noun_drop, noun_worker, noun_upload, noun_body, noun_sg,
     noun_tag, noun_binding, noun_nat_pool, noun_nat_bind, noun_fip, noun_nat64, noun_session,
-    noun_session_policy, noun_session_eni, noun_session_table, noun_meter;
+    noun_session_policy, noun_session_eni, noun_session_table, noun_meter, noun_capture;
 
 /* Name -> index, or -EINVAL / -ENOENT with a text that says which noun to list. */
 int lookup(struct text *t, const struct names *names, const char *noun, const char *field,
@@ -95,6 +97,9 @@ uint32_t card_eni_of_sg(const struct ob_card *c, uint32_t sg);
 
 /* What is set for the connections of an ENI, time-outs spelt out. */
 void card_session_conf(uint16_t eni, struct ob_session_eni_conf *out);
+
+/* For ob_capture_set_names; 'ctx' is the card. */
+const char *card_capture_name(void *ctx, enum ob_capture_kind kind, uint32_t idx);
 
 /* dispatch.c: a request, split from how it came. */
 struct listing {

@@ -224,6 +224,7 @@ static int del(struct ob_card *c, const void *rec, struct text *t)
 		return fail(t, -EBUSY,
 		    "function %s is used by eni %s; delete that first ('obctl eni del %s')",
 		    r->name, names_get(&c->enis, eni), names_get(&c->enis, eni));
+	ob_capture_vif_gone(card_fn_vif(c, idx));
 	c->conf.models->destroy(c->fn[idx]);
 	c->fn[idx] = NULL;
 	memset(&c->fn_conf[idx], 0, sizeof(c->fn_conf[idx]));
