@@ -112,7 +112,7 @@ struct noun {
 extern const struct noun noun_card, noun_function, noun_vnet, noun_eni, noun_route, noun_mapping,
     noun_tunnel, noun_uplink, noun_counters, noun_drops, noun_worker, noun_sg, noun_tag,
     noun_binding, noun_nat_pool, noun_nat_bind, noun_fip, noun_nat64, noun_session,
-    noun_session_eni, noun_session_policy, noun_session_table, noun_meter, noun_capture;
+    noun_session_eni, noun_session_policy, noun_session_table, noun_meter, noun_capture, noun_trace;
 extern const struct choice ip_protocols[];
 extern const struct noun *const nouns[];
 extern const unsigned n_nouns;
@@ -166,6 +166,12 @@ void rows_print_json(const struct rows *rows, bool one, FILE *to);
 int rows_print_held(const struct rows *rows, const void *body, size_t len, bool json, FILE *to);
 /* Replaces counters by their growth a second since 'before' (matched by the fields that are not counters). */
 void rows_to_rates(struct rows *now, const struct rows *before, double seconds);
+
+/* ---- noun_trace.c: not in the list of nouns, its arguments are a packet */
+
+/* Returns 0, or -EINVAL after a message. */
+int trace_parse(int argc, char **argv, struct ob_bus_trace *r);
+void help_trace(FILE *to);
 
 /* ---- help.c */
 

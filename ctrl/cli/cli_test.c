@@ -409,6 +409,65 @@ static void a_long_list_is_printed_as_it_comes(void **state)
 	}
 }
 
+static int parse_trace(const char *line, struct ob_bus_trace *r)
+{
+	static char copy[512];
+	char *argv[32];
+	int argc = 0;
+
+	snprintf(copy, sizeof(copy), "%s", line);
+	for (char *w = strtok(copy, " "); w; w = strtok(NULL, " "))
+		argv[argc++] = w;
+	return trace_parse(argc, argv, r);
+}
+
+static void a_packet_to_trace_is_parsed(void **state)
+{
+	static const char *const wrong[] = {"", "--from e1", "--from e1 tcp 10.0.0.1:1",
+	    "tcp 10.0.0.1:1 10.0.0.2:2", "--from e1 --to e2 tcp 10.0.0.1:1 10.0.0.2:2",
+	    "--from e1 tcp 10.0.0.1:1 10.0.0.2:2 more", "--from e1 what 10.0.0.1 10.0.0.2",
+	    "--from e1 tcp 10.0.0.1:65536 10.0.0.2:2", "--from e1 tcp 10.0.0:1 10.0.0.2:2",
+	    "--from e1 tcp [::1:2 ::1", "--from e1 tcp [] ::1", "--from e1 tcp ] ::1",
+	    "--from e1 tcp 10.0.0.1: 10.0.0.2", "--from e1 tcp 10.0.0.1 10.0.0.2 --vni 0x1000000",
+	    "--from e1 tcp 10.0.0.1 10.0.0.2 --ttl", "--from e1 tcp 10.0.0.1 10.0.0.2 --df maybe",
+	    "--from e1 tcp 10.0.0.1 10.0.0.2 --smac 02:00", "--from e1 256 10.0.0.1 10.0.0.2",
+	    "--from a-name-that-is-much-too-long-for-an-eni tcp 10.0.0.1 10.0.0.2"};
+	struct ob_bus_trace r;
+
+	(void)state;
+	assert_int_equal(parse_trace("--from e1 tcp 10.0.0.5:1234 > 10.1.0.9:80", &r), 0);
+	assert_string_equal(r.eni, "e1");
+	assert_int_equal(r.from_wire, 0);
+	assert_int_equal(r.proto, 6);
+	assert_int_equal(r.src.family, 4);
+	assert_int_equal(r.src.b[3], 5);
+	assert_int_equal(r.sport, 1234);
+	assert_int_equal(r.dst.b[3], 9);
+	assert_int_equal(r.dport, 80);
+	assert_int_equal(
+	    parse_trace("udp [fd00::9]:53 [fd00::5]:4000 --to e2 --vni 100 --tunnel t1 "
+			"--ttl 3 --len 1400 --df off --dmac 02:00:00:00:00:05",
+		&r),
+	    0);
+	assert_int_equal(r.from_wire, 1);
+	assert_int_equal(r.has_vni, 1);
+	assert_int_equal(r.vni, 100);
+	assert_string_equal(r.tunnel, "t1");
+	assert_int_equal(r.dst.family, 6);
+	assert_int_equal(r.dst.b[15], 5);
+	assert_int_equal(r.dport, 4000);
+	assert_int_equal(r.len, 1400);
+	assert_int_equal(r.may_cut, 1);
+	assert_int_equal(r.dmac[5], 5);
+	assert_int_equal(parse_trace("--from e1 icmp6 fd00::5 fd00::1 --id 7", &r), 0);
+	assert_int_equal(r.proto, 58);
+	assert_int_equal(r.sport, 7);
+	assert_int_equal(parse_trace("--from e1 47 [fd00::5] fd00::1", &r), 0);
+	assert_int_equal(r.src.b[15], 5);
+	for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_int_equal(parse_trace(wrong[i], &r), -EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -418,6 +477,7 @@ int main(void)
 	    cmocka_unit_test(route_to_next_hops),
 	    cmocka_unit_test(geneve_options_are_parsed_and_shown),
 	    cmocka_unit_test(misuse_is_refused),
+	    cmocka_unit_test(a_packet_to_trace_is_parsed),
 	    cmocka_unit_test(table_aligns_and_json_parses),
 	    cmocka_unit_test(rates_are_growth_per_second_of_the_same_object),
 	    cmocka_unit_test(a_group_needs_its_rules_and_takes_them_from_options),

@@ -82,6 +82,7 @@ void help_main(FILE *to)
 		    "nouns:\n");
 	for (unsigned i = 0; i < n_nouns; i++)
 		fprintf(to, "  %-14s %s\n", nouns[i]->name, nouns[i]->help);
+	fprintf(to, "  %-14s %s\n", noun_trace.name, noun_trace.help);
 	fprintf(to, "  %-14s %s\n", "metrics", "all counters as an OpenMetrics page");
 	fprintf(to,
 	    "\noptions:\n"

@@ -292,6 +292,27 @@ out:
 	return ret;
 }
 
+static int trace(const struct options *o, int argc, char **argv)
+{
+	struct rows r = {.noun = &noun_trace};
+	struct ob_bus_trace q;
+	struct ob_client *c;
+	int ret;
+
+	if (trace_parse(argc, argv, &q) < 0)
+		return EXIT_USAGE;
+	if (connect_card(o, &c) < 0)
+		return EXIT_NO_CARD;
+	ret = fetch(c, &noun_trace, &q, &r);
+	if (ret < 0)
+		ret = report(o, ret, ob_client_error(c));
+	else
+		print_rows(o, &noun_trace, V_LIST, &r);
+	rows_free(&r);
+	ob_client_close(c);
+	return ret;
+}
+
 static int metrics(const struct options *o)
 {
 	struct ob_client *c;
@@ -428,6 +449,12 @@ int main(int argc, char **argv)
 	}
 	if (strcmp(word[0], "metrics") == 0)
 		return metrics(&o);
+	if (strcmp(word[0], noun_trace.name) == 0 && (o.help || n == 1)) {
+		help_trace(o.help ? stdout : stderr);
+		return o.help ? EXIT_OK : EXIT_USAGE;
+	}
+	if (strcmp(word[0], noun_trace.name) == 0)
+		return trace(&o, n - 1, word + 1);
 	noun = find_noun(word[0]);
 	if (noun == NULL)
 		return EXIT_USAGE;

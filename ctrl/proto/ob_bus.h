@@ -55,6 +55,7 @@ enum ob_bus_noun {
 	OB_BUS_SESSION_ENI = 24,
 	OB_BUS_SESSION_TABLE = 25,
 	OB_BUS_CAPTURE = 40,
+	OB_BUS_TRACE = 41,
 };
 
 enum ob_bus_flags {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Records of the card bus for packet capture. Included by ob_bus.h. */
+/* Records of the card bus for packet capture and for tracing. Included by ob_bus.h. */
 #pragma once
 
 #include <assert.h>
@@ -51,3 +51,37 @@ struct ob_bus_capture {
 	uint32_t reserved3;
 };
 static_assert(sizeof(struct ob_bus_capture) == 736, "wire layout");
+
+enum ob_bus_trace_verdict {
+	OB_BUS_TRACE_DROPPED = 1, /* 'reason' */
+	OB_BUS_TRACE_SENT = 2,
+	OB_BUS_TRACE_DELIVERED = 3,
+	OB_BUS_TRACE_ANSWERED = 4, /* by the card */
+	OB_BUS_TRACE_UNKNOWN = 5,  /* it depends on what a trace does not take, such as a port */
+};
+
+/* LIST with a packet as its filter: what would happen to it, a record a step; the last tells the verdict. Nothing is changed by it. */
+struct ob_bus_trace {
+	char eni[OB_BUS_NAME];	  /* whose guest sends it, or gets it */
+	char tunnel[OB_BUS_NAME]; /* from the wire: that it comes by; empty: not told */
+	uint8_t from_wire;	  /* 1: to the ENI, from the wire */
+	uint8_t proto;		  /* of IP */
+	uint8_t ttl;		  /* 0: 64 */
+	uint8_t tcp_flags;	  /* 0: SYN */
+	uint8_t may_cut;	  /* 1: IPv4 without DF */
+	uint8_t has_vni;	  /* 0: that of the ENI's VNET */
+	uint16_t len;		  /* of the IP packet; 0: as short as it can be */
+	uint32_t vni;		  /* from the wire */
+	uint16_t sport, dport;	  /* ICMP: identifier, and type << 8 | code (0: echo request) */
+	struct ob_bus_ip src, dst;
+	uint8_t smac[6], dmac[6]; /* zero: what belongs there */
+	/* answers */
+	char stage[16];
+	char result[24];
+	char text[240];
+	char reason[OB_BUS_NAME]; /* of a drop */
+	uint16_t step, n_steps;
+	uint8_t verdict; /* enum ob_bus_trace_verdict, of the whole */
+	uint8_t reserved[7];
+};
+static_assert(sizeof(struct ob_bus_trace) == 456, "wire layout");

@@ -268,12 +268,43 @@ static bool floating(uint16_t eni, uint16_t vnet, const struct rte_mbuf *pkt,
 	return true;
 }
 
+/* May the pool translate it? OB_PASS or why not. */
+static enum ob_drop may_take(
+    const struct pool *p, uint16_t vnet, const struct rte_mbuf *pkt, const struct ob_meta *m)
+{
+	if (p == NULL || p->vnet != vnet)
+		return OB_DROP_NAT_PORTS;
+	return has_port(pkt, m) ? OB_PASS : OB_DROP_NAT_UNTRANSLATABLE;
+}
+
+enum ob_drop ob_nat_peek(unsigned worker, uint16_t eni, uint16_t vnet, const struct rte_mbuf *pkt,
+    const struct ob_meta *m, struct ob_nat_peek *out)
+{
+	uint64_t flags = (m->flags & OB_PKT_IP6) ? BLOCK_IP6 : 0;
+	enum ob_drop why;
+	uint32_t block;
+
+	*out = (struct ob_nat_peek){.pool = ob_nat_binding(eni)};
+	out->floating = floating(eni, vnet, pkt, m, &out->ip);
+	if (out->floating)
+		return OB_PASS;
+	why = may_take(pool_at(out->pool), vnet, pkt, m);
+	if (why != OB_PASS)
+		return why;
+	block = find_in_list(head[worker][eni], out->pool, flags);
+	out->known = block != END;
+	if (out->known)
+		out->ip = block_addr(block - 1)->ip;
+	return OB_PASS;
+}
+
 enum ob_drop ob_nat_out(unsigned worker, uint16_t eni, uint16_t vnet, const struct rte_mbuf *pkt,
     const struct ob_meta *m, struct ob_nat_try *t)
 {
 	uint64_t flags = (m->flags & OB_PKT_IP6) ? BLOCK_IP6 : 0;
 	uint32_t pool = ob_nat_binding(eni), was = t->tag;
 	const struct pool *p = pool_at(pool);
+	enum ob_drop why;
 
 	if (t->n == 0) {
 		if (floating(eni, vnet, pkt, m, &t->ip)) {
@@ -283,13 +314,13 @@ enum ob_drop ob_nat_out(unsigned worker, uint16_t eni, uint16_t vnet, const stru
 	} else if (was == 0) {
 		return OB_DROP_NAT_PORTS; /* a floating IP has no other port */
 	}
-	if (p == NULL || p->vnet != vnet || !has_port(pkt, m)) {
+	why = may_take(p, vnet, pkt, m);
+	if (why != OB_PASS) {
 		ob_nat_put(worker, was);
 		t->tag = 0;
-		if (p == NULL || p->vnet != vnet)
-			return OB_DROP_NAT_PORTS;
-		count(&nat_counters[worker][pool].untranslatable);
-		return OB_DROP_NAT_UNTRANSLATABLE;
+		if (why == OB_DROP_NAT_UNTRANSLATABLE)
+			count(&nat_counters[worker][pool].untranslatable);
+		return why;
 	}
 	count(&nat_counters[worker][pool].tries);
 	if (was != 0 && (t->internal[1] & 0xffff) + 1 < tries_in(t)) {

@@ -120,6 +120,18 @@ struct ob_nat_try {
  * ports and no floating IP. Context: worker (packets of an ENI are looked for on the worker that owns the session). */
 enum ob_drop ob_nat_out(unsigned worker, uint16_t eni, uint16_t vnet, const struct rte_mbuf *pkt,
     const struct ob_meta *m, struct ob_nat_try *t);
+/* What ob_nat_out would give, with nothing taken or counted. */
+struct ob_nat_peek {
+	bool floating; /* 'ip' is the floating IP; ports stay */
+	bool
+	    known; /* 'ip' is that of a block which the ENI has on this worker; else it would take another block of the pool */
+	rte_be32_t ip;
+	uint32_t pool; /* OB_IDX_NONE: none */
+};
+
+/* Returns as ob_nat_out, but for a pool that is used up. Context: worker. */
+enum ob_drop ob_nat_peek(unsigned worker, uint16_t eni, uint16_t vnet, const struct rte_mbuf *pkt,
+    const struct ob_meta *m, struct ob_nat_peek *out);
 /* A session with the tag is gone; tag 0 is legal. Its last one gives the block back. Context: worker that owned it. */
 void ob_nat_put(unsigned worker, uint32_t tag);
 /* The same with the arguments of ob_session_set_on_delete. */

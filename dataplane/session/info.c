@@ -70,6 +70,18 @@ static void describe(const struct ob_session_shard *s, uint32_t id,
 	out->expires_s = idle >= timeout ? 0 : (timeout - idle) / OB_SESSION_HZ;
 }
 
+int ob_session_read(unsigned worker, uint32_t ref, struct ob_session_info *out)
+{
+	const struct ob_session_shard *s = &ob_session_shards[worker];
+	struct ob_session_line line[2];
+	struct ob_session_cold cold;
+
+	if (!snapshot(s, ref & ~1u, line, &cold, out))
+		return -ENOENT;
+	describe(s, ref & ~1u, line, &cold, out);
+	return 0;
+}
+
 int ob_session_next(unsigned worker, uint32_t *cursor, struct ob_session_info *out)
 {
 	const struct ob_session_shard *s = &ob_session_shards[worker];

@@ -477,6 +477,9 @@ struct ob_session_info {
 	uint32_t tag, age_s, idle_s, expires_s;
 };
 
+/* The session of a reference that was found in this round. Returns 0, -ENOENT it has ended. Context: owner. */
+int ob_session_read(unsigned worker, uint32_t ref, struct ob_session_info *out);
+
 /* Next live session of a worker from '*cursor' (0 at first) on. Each is seen whole; those that come and go meanwhile may be missed.
  * Returns 0, -ENOENT at the end. Context: control. */
 int ob_session_next(unsigned worker, uint32_t *cursor, struct ob_session_info *out);

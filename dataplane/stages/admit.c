@@ -57,7 +57,7 @@ rte_be16_t nat_port(const struct rte_mbuf *pkt, const struct ob_meta *m, uint32_
 	return id;
 }
 
-static unsigned key_of(
+unsigned admit_key(
     const struct rte_mbuf *pkt, const struct ob_meta *m, uint32_t ports, union ob_session_key *k)
 {
 	uint32_t ctx_proto = (uint32_t)m->eni << 8 | m->ip_proto;
@@ -81,8 +81,8 @@ static void reverse(unsigned family, const union ob_session_key *k, union ob_ses
 }
 
 /* What the ACLs see is the guest's own view: its private address, before a translation of what it sends, after one of what it gets. */
-static bool acl_permits(
-    uint16_t eni, enum ob_acl_dir dir, unsigned family, const union ob_session_key *k)
+static bool acl_permits(uint16_t eni, enum ob_acl_dir dir, unsigned family,
+    const union ob_session_key *k, struct ob_acl_why *why)
 {
 	struct ob_acl_pkt p;
 
@@ -100,19 +100,19 @@ static bool acl_permits(
 		    .dport = rte_be_to_cpu_16(dst_half(k->v6.ports)),
 		    .src = (const uint8_t *)k->v6.src,
 		    .dst = (const uint8_t *)k->v6.dst};
-	return ob_acl_eval(eni, dir, &p, NULL) == OB_ACL_PERMIT;
+	return ob_acl_eval(eni, dir, &p, why) == OB_ACL_PERMIT;
 }
 
 /* Does the policy of now permit the connection? 'k', 'family': keys of its two directions. */
-static bool permits(
-    uint16_t eni, bool by_guest, const uint8_t family[2], const union ob_session_key k[2])
+static bool permits(uint16_t eni, bool by_guest, const uint8_t family[2],
+    const union ob_session_key k[2], struct ob_acl_why *why)
 {
 	union ob_session_key seen;
 
 	if (by_guest)
-		return acl_permits(eni, OB_ACL_OUT, family[0], &k[0]);
+		return acl_permits(eni, OB_ACL_OUT, family[0], &k[0], why);
 	reverse(family[1], &k[1], &seen);
-	return acl_permits(eni, OB_ACL_IN, family[1], &seen);
+	return acl_permits(eni, OB_ACL_IN, family[1], &seen, why);
 }
 
 static inline struct ob_session_way way_of(const struct ob_meta *m, bool from_guest, unsigned flags)
@@ -254,7 +254,7 @@ static unsigned private_end(struct ob_session_new *n, const struct rte_mbuf *pkt
 		   : (unsigned)OB_DROP_NAT_UNTRANSLATABLE;
 }
 
-static uint32_t find_one(struct ob_session_shard *s, unsigned family, const union ob_session_key *k)
+uint32_t admit_find(struct ob_session_shard *s, unsigned family, const union ob_session_key *k)
 {
 	uint32_t ref;
 
@@ -265,13 +265,10 @@ static uint32_t find_one(struct ob_session_shard *s, unsigned family, const unio
 	return ref;
 }
 
-static unsigned open_new(struct ob_worker *w, struct ob_session_shard *s, const struct ob_eni *eni,
-    bool from_guest, struct ob_session_new *n, const struct rte_mbuf *pkt, struct ob_meta *m,
-    struct first first)
+unsigned admit_new(const struct ob_eni *eni, bool from_guest, struct ob_session_new *n,
+    const struct rte_mbuf *pkt, const struct ob_meta *m, struct first first, struct ob_acl_why *acl)
 {
-	bool translate = from_guest && (m->flags & OB_PKT_NAT);
 	unsigned why = OB_PASS;
-	uint32_t ref;
 
 	if (from_guest) {
 		n->way[0] = way_of(m, true, 0);
@@ -287,8 +284,21 @@ static unsigned open_new(struct ob_worker *w, struct ob_session_shard *s, const 
 		why = private_end(n, pkt, m, first);
 	if (why != OB_PASS)
 		return why;
-	if (!permits(eni->idx, from_guest, n->family, n->key))
+	if (!permits(eni->idx, from_guest, n->family, n->key, acl))
 		return from_guest ? OB_DROP_ACL_OUT : OB_DROP_ACL_IN;
+	return OB_PASS;
+}
+
+static unsigned open_new(struct ob_worker *w, struct ob_session_shard *s, const struct ob_eni *eni,
+    bool from_guest, struct ob_session_new *n, const struct rte_mbuf *pkt, struct ob_meta *m,
+    struct first first)
+{
+	bool translate = from_guest && (m->flags & OB_PKT_NAT);
+	unsigned why = admit_new(eni, from_guest, n, pkt, m, first, NULL);
+	uint32_t ref;
+
+	if (why != OB_PASS)
+		return why;
 	if (translate) {
 		why = add_translated(w, s, n, pkt, m, first.to, &ref);
 	} else {
@@ -321,39 +331,47 @@ static bool still_translated(const struct ob_eni *eni, bool by_guest, const uint
 	    ip[1], tag);
 }
 
-/* A live session under another policy. It goes on, gets another way, or ends. */
-static unsigned decide_again(struct ob_worker *w, struct ob_session_shard *s,
-    const struct ob_eni *eni, bool from_guest, uint32_t gen, const struct rte_mbuf *pkt,
-    struct ob_meta *m, struct first first)
+unsigned admit_again(const struct ob_session_shard *s, const struct ob_eni *eni, bool from_guest,
+    const struct ob_meta *m, struct first first, struct ob_acl_why *acl)
 {
 	const struct ob_session_way *old = ob_session_way(s, m->session);
 	bool by_guest = (ob_session_dir(m->session) == 0) == from_guest;
 	uint32_t ref = m->session & ~1u;
-	struct ob_session_way way;
 	union ob_session_key k[2];
 	uint8_t family[2];
-	unsigned why = OB_PASS;
 
-	if (!(old->flags & WAY_FROM_GUEST) == from_guest)
+	if (session_wrong_side(old, from_guest))
 		return OB_DROP_SPOOFED_IP;
 	family[0] = (uint8_t)ob_session_key(s, ref, &k[0]);
 	family[1] = (uint8_t)ob_session_key(s, ref | 1, &k[1]);
-	if (!permits(eni->idx, by_guest, family, k))
-		why = by_guest ? OB_DROP_ACL_OUT : OB_DROP_ACL_IN;
-	else if (from_guest && !(m->flags & OB_PKT_NAT) != !(old->flags & WAY_NAT))
-		why = OB_DROP_NAT_UNSOLICITED;
-	else if (from_guest && (old->flags & WAY_NAT) &&
-		 !still_translated(eni, by_guest, family, k, ob_session_tag(s, ref), first.to))
-		why = OB_DROP_NAT_UNSOLICITED;
+	if (!permits(eni->idx, by_guest, family, k, acl))
+		return by_guest ? OB_DROP_ACL_OUT : OB_DROP_ACL_IN;
+	if (from_guest && !(m->flags & OB_PKT_NAT) != !(old->flags & WAY_NAT))
+		return OB_DROP_NAT_UNSOLICITED;
+	if (from_guest && (old->flags & WAY_NAT) &&
+	    !still_translated(eni, by_guest, family, k, ob_session_tag(s, ref), first.to))
+		return OB_DROP_NAT_UNSOLICITED;
+	return OB_PASS;
+}
+
+/* A live session under another policy. It goes on, gets another way, or ends. */
+static unsigned decide_again(struct ob_session_shard *s, const struct ob_eni *eni, bool from_guest,
+    uint32_t gen, const struct rte_mbuf *pkt, struct ob_meta *m, struct first first)
+{
+	const struct ob_session_way *old = ob_session_way(s, m->session);
+	unsigned why = admit_again(s, eni, from_guest, m, first, NULL);
+	struct ob_session_way way;
+
 	if (why != OB_PASS) {
-		ob_session_del(s, ref);
+		/* What comes from the wrong side says nothing about the connection. */
+		if (why != OB_DROP_SPOOFED_IP)
+			ob_session_del(s, m->session & ~1u);
 		return why;
 	}
 	way = from_guest ? way_of(m, true, old->flags & (WAY_NAT | WAY_NAT64))
 			 : way_to_guest(eni, old->flags & (WAY_NAT | WAY_NAT64));
 	ob_session_set_way(s, m->session, &way, gen);
 	m->flags &= (uint16_t)~OB_PKT_NAT;
-	(void)w;
 	return session_go_on(s, from_guest, pkt, m);
 }
 
@@ -364,10 +382,10 @@ unsigned admit(struct ob_worker *w, const struct ob_eni *eni, bool from_guest, u
 	struct ob_session_new n = {.tag = OB_SESSION_NO_TAG, .gen = {gen, OB_SESSION_NO_GEN}};
 
 	if (m->session != OB_SESSION_NONE)
-		return decide_again(w, s, eni, from_guest, gen, pkt, m, first);
-	n.family[0] = (uint8_t)key_of(pkt, m, first.ports, &n.key[0]);
+		return decide_again(s, eni, from_guest, gen, pkt, m, first);
+	n.family[0] = (uint8_t)admit_key(pkt, m, first.ports, &n.key[0]);
 	if (again) {
-		m->session = find_one(s, n.family[0], &n.key[0]);
+		m->session = admit_find(s, n.family[0], &n.key[0]);
 		if (m->session != OB_SESSION_NONE) {
 			m->flags &= (uint16_t)~OB_PKT_NAT;
 			return session_go_on(s, from_guest, pkt, m);

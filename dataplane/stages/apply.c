@@ -61,6 +61,11 @@ static __rte_noinline enum ob_drop translate(
 	}
 }
 
+enum ob_drop apply_translation(struct ob_worker *w, struct rte_mbuf *pkt, struct ob_meta *m)
+{
+	return translate(w, pkt, m);
+}
+
 static inline void route_one(
     const struct ob_eni *eni, struct rte_mbuf *pkt, const struct ob_meta *m)
 {

@@ -120,16 +120,19 @@ static __rte_noinline unsigned by_public_address(
 	return find_public(w, pkt, m, vnet);
 }
 
+unsigned deliver_public_decide(struct ob_worker *w, const struct rte_mbuf *pkt, struct ob_meta *m)
+{
+	return m->flags & OB_PKT_TO_NAT ? find_public(w, pkt, m, vnet_of_vni(m->vni)) : OB_PASS;
+}
+
 void ob_stage_deliver_public(struct ob_worker *w, struct ob_burst *b)
 {
 	unsigned k = 0;
 
 	for (unsigned i = 0; i < b->n; i++) {
 		struct ob_meta *m = &b->meta[i];
-		unsigned why = OB_PASS;
+		unsigned why = deliver_public_decide(w, b->pkt[i], m);
 
-		if (unlikely(m->flags & OB_PKT_TO_NAT))
-			why = find_public(w, b->pkt[i], m, vnet_of_vni(m->vni));
 		if (unlikely(why != OB_PASS)) {
 			ob_drop(w, (enum ob_drop)why, m->in_vif, b->pkt[i]);
 			continue;
@@ -137,6 +140,38 @@ void ob_stage_deliver_public(struct ob_worker *w, struct ob_burst *b)
 		burst_keep(b, k++, i);
 	}
 	b->n = (uint16_t)k;
+}
+
+/* 'value': of the key of VNI and MAC. */
+static inline verdict_t deliver_one(
+    struct ob_worker *w, const struct rte_mbuf *pkt, struct ob_meta *m, uint32_t value)
+{
+	const struct ob_eni *eni;
+	unsigned why;
+
+	if (unlikely(is_question(pkt, m)))
+		return EDGE(m->flags & OB_PKT_ARP ? OB_EDGE_ARP : OB_EDGE_ND);
+	eni = value != OB_TABLE_MISS ? ob_eni_at(value) : NULL;
+	if (eni != NULL && unlikely(!is_meant(eni, pkt, m)))
+		eni = NULL;
+	if (unlikely(m->l2_len != RTE_ETHER_HDR_LEN))
+		return DROP(OB_DROP_VLAN);
+	if (likely(eni != NULL)) {
+		m->eni = eni->idx;
+		m->out_vif = eni->vif;
+		return GO;
+	}
+	why = by_public_address(w, pkt, m);
+	return why == OB_PASS ? GO : DROP(why);
+}
+
+verdict_t deliver_decide(struct ob_worker *w, const struct rte_mbuf *pkt, struct ob_meta *m)
+{
+	struct ob_key key = ob_key_mac(m->vni, rte_pktmbuf_mtod(pkt, const uint8_t *));
+	uint32_t value;
+
+	ob_policy_find(&key, &value, 1);
+	return deliver_one(w, pkt, m, value);
 }
 
 void ob_stage_deliver(struct ob_worker *w, struct ob_burst *b, struct ob_edges *e)
@@ -150,29 +185,14 @@ void ob_stage_deliver(struct ob_worker *w, struct ob_burst *b, struct ob_edges *
 	ob_policy_find(key, value, b->n);
 	for (unsigned i = 0; i < b->n; i++) {
 		struct ob_meta *m = &b->meta[i];
-		const struct ob_eni *eni;
+		verdict_t v = deliver_one(w, b->pkt[i], m, value[i]);
 
-		if (unlikely(is_question(b->pkt[i], m))) {
-			edge_put(e, m->flags & OB_PKT_ARP ? OB_EDGE_ARP : OB_EDGE_ND, b->pkt[i], m);
+		if (unlikely(v != GO)) {
+			if (IS_EDGE(v))
+				edge_put(e, (enum ob_edge)LOW(v), b->pkt[i], m);
+			else
+				ob_drop(w, (enum ob_drop)LOW(v), OB_VIF_NONE, b->pkt[i]);
 			continue;
-		}
-		eni = value[i] != OB_TABLE_MISS ? ob_eni_at(value[i]) : NULL;
-		if (eni != NULL && unlikely(!is_meant(eni, b->pkt[i], m)))
-			eni = NULL;
-		if (unlikely(m->l2_len != RTE_ETHER_HDR_LEN)) {
-			ob_drop(w, OB_DROP_VLAN, OB_VIF_NONE, b->pkt[i]);
-			continue;
-		}
-		if (likely(eni != NULL)) {
-			m->eni = eni->idx;
-			m->out_vif = eni->vif;
-		} else {
-			unsigned why = by_public_address(w, b->pkt[i], m);
-
-			if (why != OB_PASS) {
-				ob_drop(w, (enum ob_drop)why, OB_VIF_NONE, b->pkt[i]);
-				continue;
-			}
 		}
 		burst_keep(b, k++, i);
 	}

@@ -10,15 +10,6 @@
 #define ND_RS	   133
 #define ICMP6_ECHO 128
 
-/* A verdict: goes on (route value in the low bits), leaves by an edge, or is dropped. */
-typedef uint32_t verdict_t;
-#define GO	   0u
-#define EDGE(e)	   (0x10000u | (e))
-#define DROP(r)	   (0x20000u | (r))
-#define IS_EDGE(v) ((v)&0x10000u)
-#define IS_DROP(v) ((v)&0x20000u)
-#define LOW(v)	   ((v)&0xffffu)
-
 bool eni_has6(const struct ob_eni *eni, const uint8_t ip[16])
 {
 	for (unsigned i = 0; i < eni->n_addr6; i++)
@@ -45,7 +36,7 @@ bool eni_routes6(const struct ob_eni *eni, const uint8_t ip[16])
 	return false;
 }
 
-static bool on_link4(const struct ob_eni *eni, rte_be32_t ip)
+bool eni_on_link4(const struct ob_eni *eni, rte_be32_t ip)
 {
 	for (unsigned i = 0; i < eni->n_addr4; i++)
 		if (((rte_be_to_cpu_32(eni->addr4[i] ^ ip)) >> (32 - eni->plen4[i])) == 0)
@@ -53,7 +44,7 @@ static bool on_link4(const struct ob_eni *eni, rte_be32_t ip)
 	return false;
 }
 
-static bool on_link6(const struct ob_eni *eni, const uint8_t ip[16])
+bool eni_on_link6(const struct ob_eni *eni, const uint8_t ip[16])
 {
 	for (unsigned i = 0; i < eni->n_addr6; i++) {
 		unsigned len = eni->plen6[i], bytes = len / 8, bits = len % 8;
@@ -131,8 +122,8 @@ static inline verdict_t look4(const struct ob_eni *eni, const struct ob_policy_v
 	if (unlikely(p[16] >= 224 || (m->flags & OB_PKT_MCAST)))
 		return DROP(OB_DROP_MULTICAST);
 	value = ob_lpm_get(vnet->lpm4, ob_lpm_key4(dst));
-	v = route(
-	    eni, m, value, value != OB_TABLE_MISS || on_link4(eni, dst), ob_key_ca4(0, dst), key);
+	v = route(eni, m, value, value != OB_TABLE_MISS || eni_on_link4(eni, dst),
+	    ob_key_ca4(0, dst), key);
 	if (unlikely(v != GO) && eni_routes4(eni, dst))
 		return to_router(pkt, m, RTE_IP_ICMP_ECHO_REQUEST);
 	return v;
@@ -172,7 +163,7 @@ static inline verdict_t look6(const struct ob_eni *eni, const struct ob_policy_v
 	if (unlikely(p[24] == 0xff || (m->flags & OB_PKT_MCAST) || is_nd || !eni_has6(eni, p + 8)))
 		return look6_local(eni, pkt, m);
 	value = ob_lpm_get(vnet->lpm6, ob_lpm_key6(p + 24));
-	v = route(eni, m, value, value != OB_TABLE_MISS || on_link6(eni, p + 24),
+	v = route(eni, m, value, value != OB_TABLE_MISS || eni_on_link6(eni, p + 24),
 	    ob_key_ca6(0, p + 24), key);
 	if (unlikely(v != GO) && eni_routes6(eni, p + 24))
 		return to_router(pkt, m, ICMP6_ECHO);
@@ -279,6 +270,30 @@ static verdict_t to_public(
 	m->flags |= OB_PKT_TO_NAT;
 	memcpy(m->new_dmac, dst->mac, 6);
 	return GO;
+}
+
+verdict_t first_decide(const struct ob_eni *eni, struct rte_mbuf *pkt, struct ob_meta *m,
+    struct first *first, struct first_why *why)
+{
+	const struct ob_policy_vnet *vnet = ob_vnet_at(eni->vnet);
+	struct ob_burst one = {.n = 1, .pkt = {pkt}};
+	struct ob_key key = {{0, 0, 0}};
+	verdict_t v;
+
+	why->value = why->addr = OB_TABLE_MISS;
+	if (vnet == NULL)
+		return DROP(OB_DROP_NO_ENI);
+	v = look(eni, vnet, pkt, m, &key);
+	if (v != GO)
+		return v;
+	first->to = (uint16_t)key.w[0];
+	why->key = key;
+	ob_policy_find(&key, &why->value, 1);
+	one.meta[0] = *m;
+	if (m->flags & OB_PKT_NAT)
+		hairpin(&key, &one, &why->addr);
+	return why->addr != OB_TABLE_MISS ? to_public(pkt, m, *first, why->addr)
+					  : resolve(eni, pkt, m, first->to, why->value);
 }
 
 /* Resolved packets open their connections, or go on in them. */

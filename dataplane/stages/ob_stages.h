@@ -7,6 +7,7 @@
 #pragma once
 
 #include "ob_policy.h"
+#include "ob_trace.h"
 #include "ob_vif.h"
 #include "ob_worker.h"
 

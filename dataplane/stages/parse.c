@@ -330,6 +330,11 @@ static __rte_noinline enum ob_drop parse_one(struct rte_mbuf *pkt, struct ob_met
 	return why;
 }
 
+enum ob_drop parse_decide(struct rte_mbuf *pkt, struct ob_meta *m)
+{
+	return parse_one(pkt, m);
+}
+
 void ob_stage_parse(struct ob_worker *w, struct ob_burst *b)
 {
 	unsigned k = 0;

@@ -84,6 +84,23 @@ static void hand_over(
 	}
 }
 
+static inline unsigned place_one(struct ob_session_shard *s, const struct rte_mbuf *pkt,
+    struct ob_meta *m, unsigned n_workers, unsigned *owner)
+{
+	unsigned rc = OB_PASS;
+
+	if (unlikely((m->flags & (OB_PKT_FRAG | OB_PKT_ICMP)) != 0 && !(m->flags & OB_PKT_TO_NAT)))
+		rc = whole_hash(s, pkt, m);
+	*owner = owner_of(m->hash, n_workers);
+	return rc;
+}
+
+unsigned place_decide(
+    struct ob_session_shard *s, const struct rte_mbuf *pkt, struct ob_meta *m, unsigned *owner)
+{
+	return place_one(s, pkt, m, ob_workers_count(), owner);
+}
+
 void ob_stage_place(
     struct ob_worker *w, const struct ob_eni *eni, struct ob_burst *b, enum ob_resume resume)
 {
@@ -97,20 +114,18 @@ void ob_stage_place(
 		return;
 	for (unsigned i = 0; i < b->n; i++) {
 		struct ob_meta *m = &b->meta[i];
-		unsigned rc = OB_PASS;
+		unsigned rc, to;
 
 		if (eni != NULL)
 			m->eni = eni->idx;
-		if (unlikely((m->flags & (OB_PKT_FRAG | OB_PKT_ICMP)) != 0 &&
-			     !(m->flags & OB_PKT_TO_NAT)))
-			rc = whole_hash(s, b->pkt[i], m);
+		rc = place_one(s, b->pkt[i], m, n_workers, &to);
 		if (unlikely(rc != OB_PASS)) {
 			ob_drop(w, (enum ob_drop)rc,
 			    resume == OB_RESUME_OUT ? m->in_vif : m->out_vif, b->pkt[i]);
 			owner[i] = UINT8_MAX;
 			continue;
 		}
-		owner[i] = (uint8_t)owner_of(m->hash, n_workers);
+		owner[i] = (uint8_t)to;
 		if (owner[i] != self) {
 			others |= 1ull << owner[i];
 			m->resume = (uint8_t)resume;

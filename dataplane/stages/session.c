@@ -12,15 +12,6 @@ enum {
 		 1, /* nothing that sessions are made of: the policy says what it is */
 };
 
-/* Is it something that a guest may open a connection with? ARP, another's MAC and VLANs are the policy's to tell. */
-static inline bool is_own(
-    const struct ob_eni *eni, const struct rte_mbuf *pkt, const struct ob_meta *m)
-{
-	const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(pkt, const struct rte_ether_hdr *);
-
-	return memcmp(&eth->src_addr, eni->mac, 6) == 0 && m->l2_len == RTE_ETHER_HDR_LEN;
-}
-
 /* The rare kinds: fragments, ICMP errors. */
 static __rte_noinline unsigned key_slow(struct ob_session_shard *s, unsigned rc,
     const struct rte_mbuf *pkt, const struct ob_meta *m, struct ob_session_key4 *k4,
@@ -125,8 +116,7 @@ static __rte_always_inline unsigned go_on(struct ob_session_shard *s, struct way
 {
 	unsigned rc;
 
-	/* A peer that sends what only the guest may send, or the other way round. */
-	if (unlikely(!(way->flags & WAY_FROM_GUEST) == from_guest))
+	if (unlikely(session_wrong_side(way, from_guest)))
 		return OB_DROP_SPOOFED_IP;
 	rc = unlikely(is_error) ? ob_session_track_error(s, m->session, pkt, m)
 				: ob_session_track(s, m->session, pkt, m);
@@ -242,7 +232,7 @@ static __rte_noinline void odd_keys(struct ob_session_shard *s, const struct ob_
 		if (eni != NULL) {
 			m->eni = eni->idx;
 			m->flags |= is_routed(eni, b->pkt[i]);
-			if (unlikely(!is_own(eni, b->pkt[i], m))) {
+			if (unlikely(!session_is_own(eni, b->pkt[i], m))) {
 				known[i] = NO_KEY;
 				continue;
 			}

@@ -230,8 +230,19 @@ static inline bool eni_has4(const struct ob_eni *eni, rte_be32_t ip)
 }
 
 bool eni_has6(const struct ob_eni *eni, const uint8_t ip[16]);
+bool eni_on_link4(const struct ob_eni *eni, rte_be32_t ip);
+bool eni_on_link6(const struct ob_eni *eni, const uint8_t ip[16]);
 bool eni_routes4(const struct ob_eni *eni, rte_be32_t ip);
 bool eni_routes6(const struct ob_eni *eni, const uint8_t ip[16]); /* its link-local address too */
+
+/* A verdict: goes on, leaves by an edge, or is dropped. */
+typedef uint32_t verdict_t;
+#define GO	   0u
+#define EDGE(e)	   (0x10000u | (e))
+#define DROP(r)	   (0x20000u | (r))
+#define IS_EDGE(v) ((v)&0x10000u)
+#define IS_DROP(v) ((v)&0x20000u)
+#define LOW(v)	   ((v)&0xffffu)
 
 static inline bool is_link_local(const uint8_t ip[16])
 {
@@ -251,6 +262,44 @@ struct first {
  * From a guest OB_PKT_NAT says that the route translates; afterwards it says that the session does. Returns OB_PASS or why not. */
 unsigned admit(struct ob_worker *w, const struct ob_eni *eni, bool from_guest, uint32_t gen,
     bool again, const struct rte_mbuf *pkt, struct ob_meta *m, struct first first);
+/* The same questions for one packet, with nothing changed by asking (trace.c). */
+
+/* What was found on the way to a verdict. */
+struct first_why {
+	struct ob_key key; /* who has the destination, or is the next hop */
+	uint32_t value;	   /* mapping or ENI, or OB_TABLE_MISS */
+	uint32_t addr;	   /* public address of this card, or OB_TABLE_MISS */
+};
+
+/* first_packet.c: from a guest, way unknown. GO: the metadata has the way, first->to is set. */
+verdict_t first_decide(const struct ob_eni *eni, struct rte_mbuf *pkt, struct ob_meta *m,
+    struct first *first, struct first_why *why);
+/* admit.c: may it open 'n' (family[0], key[0] and gen are set)? OB_PASS: keys and ways are set, but for the translation of a guest's
+ * packet. 'acl' may be NULL. */
+unsigned admit_new(const struct ob_eni *eni, bool from_guest, struct ob_session_new *n,
+    const struct rte_mbuf *pkt, const struct ob_meta *m, struct first first,
+    struct ob_acl_why *acl);
+/* May the session that it has go on? */
+unsigned admit_again(const struct ob_session_shard *s, const struct ob_eni *eni, bool from_guest,
+    const struct ob_meta *m, struct first first, struct ob_acl_why *acl);
+/* Its key; returns the family. */
+unsigned admit_key(
+    const struct rte_mbuf *pkt, const struct ob_meta *m, uint32_t ports, union ob_session_key *k);
+uint32_t admit_find(struct ob_session_shard *s, unsigned family, const union ob_session_key *k);
+/* parse.c */
+enum ob_drop parse_decide(struct rte_mbuf *pkt, struct ob_meta *m);
+/* deliver.c: by the inner MAC, or the public address; and where that is known already. */
+verdict_t deliver_decide(struct ob_worker *w, const struct rte_mbuf *pkt, struct ob_meta *m);
+unsigned deliver_public_decide(struct ob_worker *w, const struct rte_mbuf *pkt, struct ob_meta *m);
+/* place.c: OB_PASS and whose it is. */
+unsigned place_decide(
+    struct ob_session_shard *s, const struct rte_mbuf *pkt, struct ob_meta *m, unsigned *owner);
+/* pmtu.c */
+enum pmtu_way { PMTU_FITS, PMTU_TOLD, PMTU_CUT, PMTU_SMALLER };
+enum pmtu_way pmtu_decide(const struct rte_mbuf *pkt, const struct ob_meta *m);
+/* apply.c: rewrites the packet as its session says. */
+enum ob_drop apply_translation(struct ob_worker *w, struct rte_mbuf *pkt, struct ob_meta *m);
+
 bool is_icmp_error(const struct rte_mbuf *pkt, const struct ob_meta *m);
 /* The port by which a public address's owner is told, of a packet to it. */
 rte_be16_t nat_port(const struct rte_mbuf *pkt, const struct ob_meta *m, uint32_t ports);
@@ -265,6 +314,22 @@ uint32_t hash_for_worker(uint32_t hash, unsigned worker);
 uint16_t vnet_of_vni(uint32_t vni);
 
 /* session.c */
+
+/* Is it something that a guest may open a connection with? ARP, another's MAC and VLANs are the policy's to tell. */
+static inline bool session_is_own(
+    const struct ob_eni *eni, const struct rte_mbuf *pkt, const struct ob_meta *m)
+{
+	const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(pkt, const struct rte_ether_hdr *);
+
+	return memcmp(&eth->src_addr, eni->mac, 6) == 0 && m->l2_len == RTE_ETHER_HDR_LEN;
+}
+
+/* A peer that sends what only the guest may send, or the other way round. */
+static inline bool session_wrong_side(const struct ob_session_way *way, bool from_guest)
+{
+	return !(way->flags & WAY_FROM_GUEST) == from_guest;
+}
+
 /* OB_PASS, or why a packet of a known session does not go on. */
 unsigned session_go_on(
     struct ob_session_shard *s, bool from_guest, const struct rte_mbuf *pkt, struct ob_meta *m);

@@ -140,7 +140,18 @@ def capture(n, enis=(), functions=(), uplink=0, ips=(), **fields):
         b"".join(ips).ljust(40, b"\0") + struct.pack("<III", 128, 5, 0) + bytes(736 - 652)
 
 
+TRACE = 41
+
+
+def trace(n, src, dst, wire=0, proto=6, tunnel="", vni=0, sport=1, dport=2, length=0):
+    return (name(n) + name(tunnel) + struct.pack("<BBBBBBHIHH", wire, proto, 0, 0, 0, 1 if vni else 0, length, vni, sport, dport) + src + dst).ljust(456, b"\0")
+
+
 SEEDS = {
+    "trace": objects + packet(LIST, TRACE, trace("e1", ip(4, 32, 10, 0, 0, 5), ip(4, 32, 10, 0, 0, 9))) +
+    packet(LIST, TRACE, trace("e1", ip(6, 128, *IP6, 9), ip(6, 128, *IP6, 5), 1, 17, "t1", 1)) +
+    packet(LIST, TRACE, trace("e9", ip(4, 32, 10, 0, 0, 5), ip(4, 32, 10, 0, 0, 9))) +
+    packet(LIST, TRACE, trace("e1", NO_IP, ip(4, 32, 10, 0, 0, 9))) + packet(LIST, TRACE),
     "capture": objects + packet(ADD, CAPTURE, capture("c1", ["e1"], ["f2"], 1, [ip(4, 8, 10)], proto=6, port=80)) +
     packet(ADD, CAPTURE, capture("c2", ["e1", "e1"])) + packet(ADD, CAPTURE, capture("c3", ["none"], proto=255)) +
     packet(ADD, CAPTURE, capture("c4", ["e1"], ips=[ip(4, 8, 10, 1)])) + packet(LIST, CAPTURE) + packet(LIST, CAPTURE, capture("c1")) +

@@ -177,6 +177,7 @@ void ob_card_destroy(struct ob_card *c)
 	names_fini(&c->tags);
 	names_fini(&c->pools);
 	free(c->body.bytes);
+	free(c->traced);
 	free(c);
 }
 

@@ -10,6 +10,7 @@
 #include "ob_meter.h"
 #include "ob_nat.h"
 #include "ob_policy.h"
+#include "ob_stages.h"
 #include "ob_session.h"
 #include "rules.h"
 #include "upload.h"
@@ -34,6 +35,12 @@ struct body_cache {
 	size_t len;
 };
 
+/* The packet that was traced last: its answer goes out in one packet, before another client can ask. */
+struct traced {
+	struct ob_trace trace;
+	struct ob_bus_trace asked;
+};
+
 struct ob_card {
 	struct ob_card_conf conf;
 	char serial[SERIAL_MAX];
@@ -49,6 +56,7 @@ struct ob_card {
 	uint16_t fn_vif[OB_MAX_VIFS]; /* valid where fn[] is */
 	struct listed_meta *sg_meta, *tag_meta;
 	struct body_cache body;
+	struct traced *traced;	   /* NULL: nothing yet */
 	struct upload *upload;	   /* of the connection whose request is handled */
 	struct upload test_upload; /* of ob_card_request */
 	int passed_fd; /* that came with the request, or -1; who takes it says so by -1 */
@@ -73,7 +81,7 @@ struct noun {
 extern const struct noun noun_card, noun_function, noun_vnet, noun_eni, noun_route, noun_mapping,
     noun_tunnel, noun_uplink, noun_queue, noun_drop, noun_worker, noun_upload, noun_body, noun_sg,
     noun_tag, noun_binding, noun_nat_pool, noun_nat_bind, noun_fip, noun_nat64, noun_session,
-    noun_session_policy, noun_session_eni, noun_session_table, noun_meter, noun_capture;
+    noun_session_policy, noun_session_eni, noun_session_table, noun_meter, noun_capture, noun_trace;
 
 /* Name -> index, or -EINVAL / -ENOENT with a text that says which noun to list. */
 int lookup(struct text *t, const struct names *names, const char *noun, const char *field,

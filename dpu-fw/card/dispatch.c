@@ -31,6 +31,7 @@ static const struct noun *const nouns[] = {
     [OB_BUS_NAT64] = &noun_nat64,
     [OB_BUS_METER] = &noun_meter,
     [OB_BUS_CAPTURE] = &noun_capture,
+    [OB_BUS_TRACE] = &noun_trace,
     [OB_BUS_SESSION_POLICY] = &noun_session_policy,
     [OB_BUS_SESSION] = &noun_session,
     [OB_BUS_SESSION_ENI] = &noun_session_eni,

@@ -10,6 +10,7 @@
 #include <rte_ring.h>
 
 #include "ob_acl.h"
+#include "ob_meter.h"
 #include "ob_nat.h"
 #include "ob_session.h"
 #include "ob_test_eal.h"
@@ -217,12 +218,14 @@ void vpc_policy(void)
 	const struct ob_session_eni_conf loose = {.tcp_loose = true};
 	const struct ob_session_conf sessions = {
 	    .n_workers = ob_workers_count(), .max_v4 = 32768, .max_v6 = 4096};
+	const struct ob_meter_conf meters = {.arena = tv->arena, .n_workers = ob_workers_count()};
 	struct ob_ip local[2];
 
 	picky.local = vpc_ip(own[0]);
 	picky.remote = vpc_ip(remote[0]);
 	must(ob_session_init(tv->arena, &sessions), "session");
 	ob_session_set_on_delete(ob_nat_on_delete);
+	must(ob_meter_init(&meters), "meter");
 	must(ob_encap_init(tv->arena), "encap");
 	must(ob_policy_init(tv->arena), "policy");
 	must(ob_acl_init(tv->arena), "acl");
@@ -278,6 +281,7 @@ int vpc_end(void **state)
 	ob_acl_fini();
 	ob_policy_fini();
 	ob_encap_fini();
+	ob_meter_fini();
 	ob_session_fini();
 	for (unsigned i = 0; ob_arena_info(tv->arena, i, &r) == 0;) {
 		static const char *const kept[] = {"worker.", "drops.", "uplink.", "stages."};

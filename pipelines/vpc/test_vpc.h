@@ -84,3 +84,4 @@ int pmtu_tests(void);
 int session_tests(void);
 int nat_tests(void);
 int nat64_tests(void);
+int trace_tests(void);

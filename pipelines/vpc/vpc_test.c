@@ -8,7 +8,7 @@ int main(void)
 	if (vpc_group_setup(NULL) < 0)
 		return 1;
 	rc = forward_tests() + uplink_tests() + answer_tests() + dhcp_tests() + pmtu_tests() +
-	     session_tests() + nat_tests() + nat64_tests();
+	     session_tests() + nat_tests() + nat64_tests() + trace_tests();
 	vpc_group_teardown(NULL);
 	return rc;
 }
