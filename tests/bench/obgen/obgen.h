@@ -120,7 +120,7 @@ struct obg_tmpl {
 enum { OBG_T_DATA, OBG_T_SYN = 3, OBG_T_ACK, OBG_T_FIN, OBG_N_TMPL };
 
 struct obg_zipf {
-	uint32_t log2_rank[257]; /* by probability; 27 fractional bits */
+	uint32_t log2_rank[257]; /* of twice the rank, by probability; 27 fractional bits */
 	uint32_t exp2_frac[257]; /* 31 fractional bits */
 };
 

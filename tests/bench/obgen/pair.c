@@ -154,7 +154,8 @@ static void difference(struct obg_totals *d, const struct obg_totals *a, const s
 	d->errors = b->errors - a->errors;
 	d->connections = b->connections - a->connections;
 	d->timeouts = b->timeouts - a->timeouts;
-	d->cpu_ns = b->cpu_ns - a->cpu_ns;
+	/* (a thread that has ended takes its time with it) */
+	d->cpu_ns = b->cpu_ns > a->cpu_ns ? b->cpu_ns - a->cpu_ns : 0;
 	d->threads = b->threads;
 }
 

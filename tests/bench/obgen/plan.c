@@ -92,11 +92,12 @@ int obg_walk_pick(struct obg_walk *w, const struct obg_port *port, unsigned q, b
 	return 0;
 }
 
-/* The inverse of the distribution with ranks made continuous, as log2 by probability: with exponents around 1 that is close to a straight
- * line, so a table of 256 pieces is enough, and small enough to stay in the L1 cache. */
+/* The inverse of the distribution as if ranks were continuous, rank r being r - 1/2 to r + 1/2: of twice the rank, as log2 by probability.
+ * With exponents around 1 that is close to a straight line, so a table of 256 pieces is enough, and small enough to stay in the L1
+ * cache. */
 void obg_zipf_init(struct obg_zipf *z, double s, uint32_t n)
 {
-	double most = (double)n + 1;
+	double most = 2 * (double)n + 1;
 
 	for (unsigned i = 0; i <= 256; i++) {
 		double u = (double)i / 256, e;
@@ -119,7 +120,7 @@ static inline uint32_t zipf_rank(const struct obg_zipf *z, uint32_t random)
 	k = (unsigned)(y >> 19 & 255);
 	x = z->exp2_frac[k] +
 	    ((uint64_t)(z->exp2_frac[k + 1] - z->exp2_frac[k]) * (y & 0x7ffff) >> 19);
-	return (uint32_t)(x >> (31 - (y >> 27))) - 1;
+	return (((uint32_t)(x >> (31 - (y >> 27))) + 1) >> 1) - 1;
 }
 
 void obg_walk_zipf(

@@ -12,6 +12,11 @@
 
 #define OUTER 50
 
+static inline uint32_t tp_get32(const uint8_t *b)
+{
+	return (uint32_t)tp_get16(b) << 16 | tp_get16(b + 2);
+}
+
 struct pair {
 	uint16_t guest, wire;
 	unsigned n_q;
