@@ -132,6 +132,7 @@ struct ob_bus_session {
 	uint16_t nat_sport, nat_dport;
 	uint32_t limit; /* filter: at most so many; 0: all */
 	uint32_t age_s, idle_s, expires_s;
+	uint32_t reserved3;
 	uint64_t n_pkts[2], n_bytes[2]; /* of who opened it, of the other */
 };
 static_assert(sizeof(struct ob_bus_session) == 184, "wire layout");

@@ -5,6 +5,7 @@
 #include "session_priv.h"
 
 #define MAX_TRIES 4
+#define MAX_FREE  4096 /* records that one call passes over: who asks has other things to do */
 
 static uint64_t pkts_of(const struct ob_session_line *l, uint16_t hi)
 {
@@ -85,7 +86,7 @@ int ob_session_read(unsigned worker, uint32_t ref, struct ob_session_info *out)
 int ob_session_next(unsigned worker, uint32_t *cursor, struct ob_session_info *out)
 {
 	const struct ob_session_shard *s = &ob_session_shards[worker];
-	uint32_t high[2];
+	uint32_t high[2], n_free = 0;
 
 	if (worker >= OB_MAX_WORKERS || s->region == NULL)
 		return -ENOENT;
@@ -111,6 +112,10 @@ int ob_session_next(unsigned worker, uint32_t *cursor, struct ob_session_info *o
 			describe(s, id, line, &cold, out);
 			(*cursor)++;
 			return 0;
+		}
+		if (++n_free == MAX_FREE) {
+			(*cursor)++;
+			return -EAGAIN;
 		}
 	}
 }

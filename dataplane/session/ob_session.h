@@ -481,7 +481,7 @@ struct ob_session_info {
 int ob_session_read(unsigned worker, uint32_t ref, struct ob_session_info *out);
 
 /* Next live session of a worker from '*cursor' (0 at first) on. Each is seen whole; those that come and go meanwhile may be missed.
- * Returns 0, -ENOENT at the end. Context: control. */
+ * Returns 0; -EAGAIN only free records in this stretch, call again; -ENOENT at the end. Context: control. */
 int ob_session_next(unsigned worker, uint32_t *cursor, struct ob_session_info *out);
 
 /* Of a shard; single writer, read relaxed. */

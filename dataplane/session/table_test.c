@@ -352,6 +352,22 @@ static void counters_are_carried_before_they_run_over(void **state)
 	assert_int_equal(info.n_bytes[1], 0);
 }
 
+static void listing_takes_a_break_among_free_records(void **state)
+{
+	struct fx *f = *state;
+	static uint32_t refs[4096];
+	struct ob_session_info info;
+	uint32_t cursor = 0;
+
+	for (unsigned i = 0; i < 4096; i++)
+		refs[i] = add_no(f, i);
+	for (unsigned i = 0; i < 4096; i++)
+		ob_session_del(f->s, refs[i]);
+	fx_pass(f, 1);
+	assert_int_equal(ob_session_next(0, &cursor, &info), -EAGAIN);
+	assert_int_equal(ob_session_next(0, &cursor, &info), -ENOENT);
+}
+
 static void listing_tells_all_of_each_session(void **state)
 {
 	struct fx *f = *state;
@@ -491,6 +507,7 @@ int main(void)
 	    T(flush_ends_one_enis_sessions_in_slices),
 	    T(counters_are_carried_before_they_run_over),
 	    T(listing_tells_all_of_each_session),
+	    T(listing_takes_a_break_among_free_records),
 	    T(next_process_takes_the_sessions_over),
 	    T(a_begun_flush_goes_on_in_the_next_process),
 	    T(wrong_configuration_is_einval),

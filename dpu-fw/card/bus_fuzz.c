@@ -6,6 +6,7 @@
 #include "fake_models.h"
 
 #include <assert.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,6 +63,45 @@ static void one_packet(struct ob_card *card, const uint8_t *data, size_t len)
 	free(req);
 }
 
+/* A few connections of the first ENIs, for lists to find: UDP over IPv4, the same with NAT, NAT64. */
+static void open_sessions(void)
+{
+	static const uint8_t ip6[16] = {0x20, 1, 0x0d, 0xb8, [15] = 5},
+			     far6[16] = {0, 0x64, 0xff, 0x9b};
+	static const uint8_t mapped[16] = {[10] = 0xff, [11] = 0xff, [12] = 198, 51, 100, 7};
+	static uint8_t bytes[128];
+	struct rte_mbuf m = {.buf_addr = bytes, .nb_segs = 1, .pkt_len = 80, .data_len = 80};
+	struct ob_meta meta = {.flags = OB_PKT_IP4 | OB_PKT_UDP,
+	    .l2_len = 14,
+	    .l3_len = 20,
+	    .l4_len = 8,
+	    .ip_proto = IPPROTO_UDP};
+	struct ob_session_new n = {.family = {4, 4}, .gen = {1, 1}};
+	uint32_t ref;
+
+	for (uint32_t i = 0; i < 3; i++) {
+		n.key[0].v4 = (struct ob_session_key4){
+		    0x010200c00500000aull, 0x3500a00fu + (i << 8), i << 8 | IPPROTO_UDP};
+		n.key[1].v4 = ob_session_reverse4(&n.key[0].v4);
+		if (i == 1)
+			n.key[1].v4.addrs ^= 0x0101ull << 40;
+		if (ob_session_add(ob_session_shard(0), &n, &m, &meta, &ref) < 0)
+			abort();
+	}
+	memset(n.key, 0, sizeof(n.key));
+	n.family[0] = n.family[1] = 6;
+	memcpy(n.key[0].v6.src, ip6, 16);
+	memcpy(n.key[0].v6.dst, far6, 16);
+	n.key[0].v6.ports = 0x3500a00fu;
+	n.key[0].v6.ctx_proto = IPPROTO_UDP;
+	n.key[1].v6 = ob_session_reverse6(&n.key[0].v6);
+	memcpy(n.key[1].v6.dst, mapped, 16);
+	meta.flags = OB_PKT_IP6 | OB_PKT_UDP;
+	meta.l3_len = 40;
+	if (ob_session_add(ob_session_shard(0), &n, &m, &meta, &ref) < 0)
+		abort();
+}
+
 /* The tables are made once: making them costs a hundred times what an input does. */
 static struct ob_card *card_once(void)
 {
@@ -86,6 +126,7 @@ static struct ob_card *card_once(void)
 	conf.arena = arena;
 	if (ob_card_create(&conf, &card) < 0)
 		abort();
+	open_sessions();
 	return card;
 }
 

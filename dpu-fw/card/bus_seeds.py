@@ -112,7 +112,7 @@ def policy(e, strict=1, window=1, half=0, timeouts=()):
 
 def session(e, proto=0, state=0, src=NO_IP, dst=NO_IP, port=0, limit=0):
     return name(e) + struct.pack("<IBB2x", 0, proto, state) + src + dst + struct.pack("<HHHBB", 0, 0, port, 0, 0) + 2 * NO_IP + \
-        struct.pack("<HHI", 0, 0, limit) + bytes(44)
+        struct.pack("<HHI", 0, 0, limit) + bytes(48)
 
 
 basics = packet(ADD, FUNCTION, function("f1"), function("f2", 2, "/run/x", 4), function("f3", 4, port="net_null0")) + packet(ADD, VNET, vnet("red", 1), vnet("blue", 2)) + \
@@ -161,6 +161,8 @@ SEEDS = {
     "groups": groups + b"".join(packet(LIST, n) for n in (SG, TAG, BINDING)) + packet(LIST, BODY, body("web", SG)) + packet(LIST, BODY, body("corp", TAG)),
     "nat": nat + b"".join(packet(LIST, n) for n in (NAT_POOL, NAT_BIND, FIP, NAT64)) + packet(SET, NAT_BIND, name("e1") + name("p")) +
     packet(SET, NAT_POOL, pool("p", "out", ((198, 51, 100, 16), (198, 51, 100, 40)), block=64)),
+    "nat-set": nat + packet(SET, FIP, fip("out", ip(4, 32, 203, 0, 113, 5), "e1", ip(6, 128, *IP6, 5))) +
+    packet(SET, NAT64, name("e1") + ip(6, 64, 0, 0x64, 0xff, 0x9b) + bytes(4)) + packet(LIST, FIP) + packet(LIST, NAT64),
     "nat-del": nat + packet(DEL, NAT_POOL, pool("p", "")) + packet(DEL, NAT_BIND, name("e1") + name("")) + packet(DEL, NAT_POOL, pool("p", "")) +
     packet(DEL, ENI, eni("e1", "", "")) + packet(DEL, FIP, fip("out", ip(4, 32, 203, 0, 113, 5), "", NO_IP)) + packet(DEL, VNET, vnet("out", 0)),
     "meters": objects + packet(SET, METER, name("e1") + struct.pack("<6Q", 10 ** 9, 10 ** 9, 0, 10 ** 6, 1000, 5000).ljust(192, b"\0")) +
@@ -168,6 +170,10 @@ SEEDS = {
     "sessions": objects + packet(LIST, SESSION, session("e1", 6, 4, ip(4, 8, 10), ip(4, 0), 443, 10)) + packet(DEL, SESSION, session("e1")) +
     packet(SET, SESSION_POLICY, policy("e1", 2, 2, 100, [0, 30, 30, 30, 350])) + packet(DEL, SESSION_POLICY, policy("e1")) +
     b"".join(packet(LIST, n) for n in (SESSION, SESSION_POLICY, SESSION_ENI, SESSION_TABLE)),
+    "sessions-found": objects + packet(LIST, SESSION, session("e1")) + packet(LIST, SESSION, session("", 17, 10, ip(4, 8, 10), ip(4, 24, 192, 0, 2), 53, 1)) +
+    packet(LIST, SESSION, session("", dst=ip(6, 32, *IP6, 0))),
+    "upload-dropped": basics + packet(ADD, UPLOAD, struct.pack("<IIII", 20, 0, 20, 0) + bytes(4064)) + packet(DEL, UPLOAD, bytes(4080)) +
+    packet(ADD, TAG, name("corp") + struct.pack("<II", 1, 20) + bytes(8)),
     "groups-set": groups + tag(SET, "corp", ip(4, 0)) + sg(SET, "web", rule(1, 2)) + sg(SET, "web", rule(1, 2), rule(1, 1)) + sg(SET, "web") +
     packet(SET, BINDING, binding("e1", 1, 1, "web")),
     "groups-del": groups + packet(DEL, SG, name("web").ljust(72, b"\0")) + packet(DEL, TAG, name("corp").ljust(48, b"\0")) +
