@@ -191,5 +191,19 @@ static inline int ob_gmem_store(
 	return 0;
 }
 
+/* Asks for the line of a guest address that is about to be fetched or stored: another core wrote it last. Does nothing where the range
+ * is not the one hit last. Context: any. */
+static inline void ob_gmem_prefetch(const struct ob_gmem_map *map, ob_iova_t at, bool write)
+{
+	const uint8_t *p = ob_gmem_hit(map, at, 1, write ? OB_GMEM_WRITE : OB_GMEM_READ);
+
+	if (p == NULL)
+		return;
+	if (write)
+		__builtin_prefetch(p, 1);
+	else
+		__builtin_prefetch(p, 0);
+}
+
 /* Fills guest bytes with 'byte'. Returns as ob_gmem_store. */
 int ob_gmem_fill(const struct ob_gmem_map *map, ob_iova_t dst, uint8_t byte, size_t len);

@@ -70,18 +70,36 @@ static inline enum ob_drop take_one(struct vif_queue *q, const struct ob_virtq_c
 	return vnet_hdr_accept(&hdr, m, q->flags, meta) ? OB_N_DROPS : OB_DROP_VNET_HDR;
 }
 
+/* A chain's first lines: header and headers, all of a small packet. */
+static inline void prefetch_chain(
+    const struct ob_gmem_map *map, const struct ob_virtq_chain *c, const struct ob_virtq_seg *seg)
+{
+	ob_iova_t at = seg[c->seg_first].iova;
+
+	if (c->n_readable == 0)
+		return;
+	ob_gmem_prefetch(map, at, false);
+	ob_gmem_prefetch(map, (ob_iova_t){at.v + RTE_CACHE_LINE_SIZE}, false);
+}
+
 static void take_burst(struct ob_worker *w, struct vif_queue *q, const struct ob_virtq_chain *chain,
     const struct ob_virtq_seg *seg, unsigned n, struct ob_burst *b)
 {
 	struct rte_mbuf *m[OB_BURST_MAX];
 	struct rte_mempool *pool = ob_worker_pool(w);
 	uint64_t bytes = 0, gso = 0, errors = 0;
-	bool bulk = rte_pktmbuf_alloc_bulk(pool, m, n) == 0;
+	const struct ob_gmem_map *map = ob_virtq_map(q->vq);
+	bool bulk;
 
+	for (unsigned i = 0; i < n && i < VIF_PREFETCH; i++)
+		prefetch_chain(map, &chain[i], seg);
+	bulk = rte_pktmbuf_alloc_bulk(pool, m, n) == 0;
 	b->n = 0;
 	for (unsigned i = 0; i < n; i++) {
 		enum ob_drop why = OB_DROP_NO_MBUF;
 
+		if (i + VIF_PREFETCH < n)
+			prefetch_chain(map, &chain[i + VIF_PREFETCH], seg);
 		if (!bulk)
 			m[i] = rte_pktmbuf_alloc(pool);
 		if (m[i] != NULL)

@@ -278,6 +278,20 @@ static void drop_edge(struct ob_worker *w, struct vif_queue *q)
 	q->edge->n = 0;
 }
 
+/* Where packet 'i' from here will go if each takes one buffer. */
+static inline void prefetch_buffer(
+    const struct vif_queue *q, const struct vif_stock *st, unsigned i)
+{
+	const struct ob_virtq_chain *c = &st->chain[st->first + i];
+	ob_iova_t at;
+
+	if (st->first + i >= st->n)
+		return;
+	at = st->seg[c->seg_first + c->n_readable].iova;
+	ob_gmem_prefetch(ob_virtq_map(q->vq), at, true);
+	ob_gmem_prefetch(ob_virtq_map(q->vq), (ob_iova_t){at.v + RTE_CACHE_LINE_SIZE}, true);
+}
+
 void vif_deliver(struct ob_worker *w, struct vif_queue *q)
 {
 	struct vif_stock *st = &q->vw->stock;
@@ -302,11 +316,15 @@ void vif_deliver(struct ob_worker *w, struct vif_queue *q)
 		drop_edge(w, q);
 		return;
 	}
+	for (unsigned i = 0; i < VIF_PREFETCH; i++)
+		prefetch_buffer(q, st, i);
 	if (unlikely(tap != NULL))
 		deliver_watched(w, q, tap, b, n);
 	else
-		for (unsigned i = 0; i < n; i++)
+		for (unsigned i = 0; i < n; i++) {
+			prefetch_buffer(q, st, VIF_PREFETCH);
 			deliver_one(w, q, NULL, b->pkt[i], &b->meta[i]);
+		}
 	b->n = 0;
 	stock_settle(q, st);
 	if (ob_virtq_broken(q->vq)) {

@@ -13,6 +13,7 @@
 #include "ob_vif.h"
 
 #define VIF_QUEUES    (2 * OB_VIF_MAX_PAIRS)
+#define VIF_PREFETCH  8 /* packets ahead of the one that is copied */
 #define VIF_FRAME_MIN 14u
 #define VIF_FRAME_MAX (65535u + 22u) /* largest IP packet behind two VLAN tags */
 /* Most bytes that one poll takes from one guest, so that super-packets do not starve the worker's other guests. */
