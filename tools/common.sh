@@ -279,6 +279,15 @@ build_plain() {
 	compile build
 }
 
+# What a card would run: optimised as a whole, asserts off. For benches; only what they start.
+build_release() {
+	need_packages build
+	need_cache
+	need_driver_headers || die "the traffic generator of the benches cannot be built without DPDK's driver headers (see above)"
+	configure build-release gcc --buildtype=release -Db_lto=true
+	compile build-release dpu-fw/card/ob-card ctrl/cli/obctl tests/bench/obgen/librte_net_obgen.so tests/vhost_bench
+}
+
 build_san() {
 	need_packages build
 	need_cache

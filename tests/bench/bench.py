@@ -62,6 +62,10 @@ class Bench:
     def progress(self, text):
         print(f"{'bench':8} {time.monotonic() - self.began:4.0f} s  {text}", file=sys.stderr, flush=True)
 
+    def late(self):
+        """Time to come to an end: a bench stays within ten minutes."""
+        return time.monotonic() - self.began > 480
+
     def note(self, text):
         self.notes.append(text)
         self.progress(text)

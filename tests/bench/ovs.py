@@ -50,7 +50,7 @@ class Ovs(System):
                    "other_config:max-idle=600000", "other_config:hw-offload=false")
         self.daemon = self.spawn(["unshare", "--net", SWITCH, f"unix:{self.dir}/db.sock", f"--unixctl={self.dir}/ctl",
                                   "-vconsole:info"])
-        self.daemon.wait_for((self.dir / "ctl").exists, 60, "initialised")
+        self.daemon.wait_for(lambda: "DPDK Enabled - initialized" in self.log.read_text(errors="replace"), 60, "initialised")
         self.vsctl("--no-wait", "--", "--id=@dp", "create", "Datapath", "datapath_version=0", "--", "set", "Open_vSwitch", ".",
                    "datapaths:netdev=@dp")
         return self

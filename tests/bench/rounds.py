@@ -56,6 +56,9 @@ def run(bench, entries, n_rounds, canary=None, patience=120, value=per_packet):
     spare = 0 if bench.quick else 2
     done = 0
     while done < n_rounds:
+        if done > 0 and bench.late():
+            bench.note(f"out of time after {done} of {n_rounds} rounds")
+            return
         before = canary.look() if canary else 0
         got = []
         for entry in entries:
