@@ -48,6 +48,8 @@ static int map_whole(struct ob_arena *a)
 
 	if (p == MAP_FAILED)
 		return -errno;
+	/* Tables of millions are read at random places. Only a wish: the kernel follows it where shmem_enabled says advise. */
+	(void)madvise(p, a->max_bytes, MADV_HUGEPAGE);
 	a->base = p;
 	a->hdr = p;
 	return 0;

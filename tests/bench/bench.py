@@ -40,11 +40,13 @@ class Bench:
         self.began = time.monotonic()
         self.driver = None
         self.huge = False
-        self.live = sys.stderr.isatty()
+        self.facts = None
 
     def __enter__(self):
         self.dir.mkdir(parents=True)
         self.huge = machine.take_hugepages(3072)
+        machine.let_shared_memory_be_huge()
+        self.facts = machine.describe(self)
         self.driver = gen.library_path(self.build)
         return self
 
@@ -56,7 +58,7 @@ class Bench:
                 system.stop()
             except (LabError, OSError) as err:
                 print(f"bench: {system.label} did not stop cleanly: {err}", file=sys.stderr)
-        machine.give_hugepages_back()
+        machine.put_back()
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def progress(self, text):
@@ -79,7 +81,7 @@ class Bench:
         return row
 
     def page(self):
-        return {"bench": self.name, "machine": machine.describe(self), "quick": self.quick, "seconds": round(time.monotonic() - self.began, 1),
+        return {"bench": self.name, "machine": self.facts, "quick": self.quick, "seconds": round(time.monotonic() - self.began, 1),
                 "rows": self.rows, "ratios": self.ratios, "notes": self.notes}
 
 

@@ -9,7 +9,9 @@ from proc import LabError, run
 
 HUGE = pathlib.Path("/sys/kernel/mm/hugepages/hugepages-2048kB")
 SPARE_MB = 10240  # what must be available before we take any
+SHMEM = pathlib.Path("/sys/kernel/mm/transparent_hugepage/shmem_enabled")
 _before = None
+_shmem_before = None
 
 
 def _number(path):
@@ -56,6 +58,37 @@ def give_hugepages_back():
         _before = None
 
 
+def let_shared_memory_be_huge():
+    """As the card's documentation tells an operator to: the arena asks for huge pages, and gets them."""
+    global _shmem_before  # pylint: disable=global-statement
+    try:
+        now = re.search(r"\[(\w+)\]", SHMEM.read_text()).group(1)
+        if now in ("never", "deny"):
+            SHMEM.write_text("advise")
+            _shmem_before = now
+    except (OSError, AttributeError):
+        pass
+
+
+def shared_memory():
+    try:
+        return re.search(r"\[(\w+)\]", SHMEM.read_text()).group(1)
+    except (OSError, AttributeError):
+        return "?"
+
+
+def put_back():
+    """All that was changed on this machine."""
+    global _shmem_before  # pylint: disable=global-statement
+    give_hugepages_back()
+    if _shmem_before is not None:
+        try:
+            SHMEM.write_text(_shmem_before)
+        except OSError:
+            pass
+        _shmem_before = None
+
+
 def _cpu():
     text = pathlib.Path("/proc/cpuinfo").read_text()
 
@@ -88,8 +121,9 @@ def describe(bench):
     ovs = _version("ovs-vswitchd", "--version", pattern=r"Open vSwitch\) (\S+)")
     facts = {"cpu": _cpu(), "cpus": os.cpu_count(), "caches": _caches(), "memory_gb": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
              "kernel": platform.release(), "arch": platform.machine(), "virtual": "hypervisor" in pathlib.Path("/proc/cpuinfo").read_text(),
-             "dpdk": dpdk, "ovs": ovs, "hugepages": bench.huge}
+             "dpdk": dpdk, "ovs": ovs, "hugepages": bench.huge, "shmem_huge": shared_memory()}
     caches = ", ".join(f"{k} {v}" for k, v in facts["caches"].items())
     facts["text"] = (f"{facts['cpu']}, {facts['cpus']} cores{' of a virtual machine' if facts['virtual'] else ''}, {caches}, {facts['memory_gb']} GB, "
-                     f"Linux {facts['kernel']}, DPDK {dpdk}, OVS {ovs}, {'hugepages' if bench.huge else 'no hugepages'}")
+                     f"Linux {facts['kernel']}, DPDK {dpdk}, OVS {ovs}, {'hugepages' if bench.huge else 'no hugepages'}, "
+                     f"shmem_enabled {facts['shmem_huge']}")
     return facts
