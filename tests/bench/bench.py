@@ -43,11 +43,11 @@ class Bench:
         self.facts = None
 
     def __enter__(self):
+        self.driver = gen.library_path(self.build)
         self.dir.mkdir(parents=True)
         self.huge = machine.take_hugepages(3072)
         machine.let_shared_memory_be_huge()
         self.facts = machine.describe(self)
-        self.driver = gen.library_path(self.build)
         return self
 
     def __exit__(self, *_):

@@ -110,7 +110,7 @@ def plot_latency(page):
             if row["system"] == system and row.get("load_percent") == 50:
                 series[f"{system}, 50 % load"] = [(n, row[f"{p}_us"]) for n, p in enumerate(("p50", "p90", "p99", "p99.9", "p99.99"))]
     gnuplot("latency-percentiles", "set logscale y\nset xtics ('50 %%' 0, '90 %%' 1, '99 %%' 2, '99.9 %%' 3, '99.99 %%' 4)\nset xlabel 'percentile'\n"
-            "set ylabel 'us'\nset xrange [-0.2:4.2]\n".replace("%%", "%"), series)
+            "set ylabel 'us'\nset xrange [-0.2:4.2]\n", series)
 
 
 PLOTS = {"stateful": plot_flows, "encap": plot_flows, "cps": plot_cps, "latency": plot_latency}
