@@ -118,7 +118,16 @@ class Peer(Addressed):
 
 
 PEERS = (Peer("vx4", 4, "192.0.2.3/24", 20), Peer("vx6", 6, "2001:db8::3/64", 21))
-# An address of the same box that no card has a tunnel with.
+# The outside: a Linux box is the gateway of VNET "internet", and has a network with a web server behind it.
+INTERNET_VNI = 400
+GATEWAY_UNDERLAY = "192.0.2.4/24"
+GATEWAY, GATEWAY_MAC = "198.51.100.1/24", "02:0b:00:00:90:01"
+OUTSIDE_NET, OUTSIDE_ROUTER, OUTSIDE_SERVER = "203.0.113.0/24", "203.0.113.1/24", "203.0.113.80/24"
+# Public addresses that a card's NAT may give out, and the MAC it has there: two cards must not share one.
+PUBLIC = {"a": ("198.51.100.16", "02:0b:00:00:90:0a"), "b": ("198.51.100.24", "02:0b:00:00:90:0b")}
+FLOATING = "198.51.100.40"
+
+# An address of the kernel peer that no card has a tunnel with.
 STRANGER = "192.0.2.66/24"
 
 

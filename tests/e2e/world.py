@@ -3,6 +3,7 @@
 import os
 import pathlib
 import socket
+import sys
 import time
 
 import topology as topo
@@ -55,6 +56,7 @@ class World:
         self.wire = Wire(prefix(ident) + "wire")
         self.under = {name: Netns(prefix(ident) + name) for name in topo.CARDS}
         self.peer_ns = Netns(prefix(ident) + "k")
+        self.gateway, self.outside = Netns(prefix(ident) + "gw"), Netns(prefix(ident) + "out")
         self.cards, self.guests, self.exporters = {}, {}, {}
         self.daemons = []
         self.capture = None
@@ -91,15 +93,16 @@ class World:
         return daemon
 
     def _networks(self):
-        for ns in (self.wire, *self.under.values(), self.peer_ns):
+        for ns in (self.wire, *self.under.values(), self.peer_ns, self.gateway, self.outside):
             self.state.add_netns(ns)
             ns.create()
         end = self.wire.port("peer", self.peer_ns)
         self.peer_ns.ip("addr", "add", topo.STRANGER, "dev", end)
         for peer in topo.PEERS:
             self._peer(peer, end)
+        self._outside()
         self.capture = Capture(self) if self.transient else None
-        return "wire, underlay networks and kernel peer"
+        return "wire, underlay networks, kernel peer and an outside"
 
     def _peer(self, peer, end):
         ns, nodad = self.peer_ns, lambda addr: ["nodad"] if ":" in addr else []
@@ -116,6 +119,26 @@ class World:
                 for addr, own in zip(e.ips, peer.ips):
                     ns.ip("neigh", "replace", addr, "lladdr", e.mac, "dev", peer.dev)
                     ns.ip("route", "append", addr, "dev", peer.dev, "src", own, "metric", 100 + peer.host)
+
+    def _outside(self):
+        gw, out = self.gateway, self.outside
+        end = self.wire.port("gw", gw)
+        gw.ip("addr", "add", topo.GATEWAY_UNDERLAY, "dev", end)
+        gw.ip("link", "add", "name", "internet", "address", topo.GATEWAY_MAC, "mtu", topo.ENI_MTU, "type", "vxlan", "id", topo.INTERNET_VNI,
+              "dstport", 4789, "local", topo.bare(topo.GATEWAY_UNDERLAY), "dev", end)
+        # Who has a public address is asked of all cards, and learned from the answer.
+        for card in topo.CARDS:
+            gw.run("bridge", "fdb", "append", "00:00:00:00:00:00", "dev", "internet", "dst", topo.underlay_ip(card, 4))
+        gw.ip("link", "add", "name", "outside", "type", "veth", "peer", "name", "eth0", "netns", out.name)
+        for ns, dev, addr in ((gw, "internet", topo.GATEWAY), (gw, "outside", topo.OUTSIDE_ROUTER), (out, "eth0", topo.OUTSIDE_SERVER)):
+            ns.no_ipv6(dev)
+            ns.ip("link", "set", dev, "up")
+            ns.ip("addr", "add", addr, "dev", dev)
+        gw.sysctl("net/ipv4/ip_forward", 1)
+        out.ip("route", "add", "default", "via", topo.bare(topo.OUTSIDE_ROUTER))
+        addr = topo.bare(topo.OUTSIDE_SERVER)
+        server = self.daemon("web server outside", out.enter([sys.executable, REPO / "tests/e2e/webserver.py", addr, 80]), "webserver.log")
+        server.wait_for(lambda: "listening" in tail(server.log), 20, "listening")
 
     def _cards(self):
         for name, addrs in topo.CARDS.items():

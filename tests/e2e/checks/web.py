@@ -2,6 +2,7 @@
 """A web server in a guest, and requests to it from guests and from network namespaces."""
 from . import need
 
+# Both are there in guests and in the outside (../webserver.py).
 PAGE = "/cgi-bin/you"  # says who asks, as the server sees it
 BIG, BIG_BYTES = "/big", 2 << 20
 
