@@ -131,6 +131,23 @@ void ob_session_eni_flush(uint16_t eni)
 	__atomic_store_n(session_flushes, *session_flushes + 1, __ATOMIC_RELEASE);
 }
 
+int ob_session_eni_clear(uint16_t eni)
+{
+	static const struct ob_session_eni_conf defaults;
+	struct ob_session_eni *e;
+	int rc = ob_session_eni_set(eni, &defaults);
+
+	if (rc < 0)
+		return rc;
+	e = &ob_session_enis[eni];
+	ob_session_eni_flush(eni);
+	set32(&e->live_max, 0);
+	set32(&e->half_open_max, 0);
+	set64(&e->n_refused_live, 0);
+	set64(&e->n_refused_half_open, 0);
+	return 0;
+}
+
 /* ---- limits: shared by the workers, changed once a connection ---- */
 
 static void raise_mark(uint32_t *max, uint32_t n)

@@ -265,6 +265,11 @@ void ob_session_find6(
 	find(s, keys, sizeof(keys[0]), refs, n, true);
 }
 
+void session_index_prefetch(const struct ob_session_shard *s, unsigned six, uint64_t h)
+{
+	rte_prefetch0(&(six ? s->index6 : s->index4)[bucket_of(h, s->region->pool[six].n_buckets)]);
+}
+
 /* ---- change ---- */
 
 static bool put(struct ob_session_bucket *b, uint16_t sig, uint32_t ref)

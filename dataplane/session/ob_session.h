@@ -457,6 +457,10 @@ void ob_session_gen_bump_all(void);
 /* Ends the sessions that the ENI has now: the workers do it in slices (ob_session_expire). Context: control. */
 void ob_session_eni_flush(uint16_t eni);
 
+/* For an index that is given to another ENI: flushes, sets the defaults, and counters and high-water marks begin anew.
+ * Returns 0, -EINVAL. Context: control. */
+int ob_session_eni_clear(uint16_t eni);
+
 struct ob_session_eni_counters {
 	uint32_t live, live_max, half_open, half_open_max;
 	uint64_t n_refused_live, n_refused_half_open;

@@ -4,6 +4,8 @@
 
 #include <assert.h>
 
+#include <rte_prefetch.h>
+
 #include "ob_session.h"
 
 #define SESSION_LAYOUT 1
@@ -116,6 +118,13 @@ static inline uint16_t eni_of(const struct ob_session_shard *s, uint32_t id)
 	return (uint16_t)(ctx_proto_of(s, id) >> 8);
 }
 
+static inline void prefetch_record(const struct ob_session_shard *s, uint32_t id)
+{
+	rte_prefetch0(cold_of(s, id));
+	rte_prefetch0(ob_session_line(s, id));
+	rte_prefetch0(ob_session_line(s, id | 1));
+}
+
 static inline void set64(uint64_t *p, uint64_t v)
 {
 	__atomic_store_n(p, v, __ATOMIC_RELAXED);
@@ -136,6 +145,7 @@ uint32_t session_lookup4(
     const struct ob_session_shard *s, const struct ob_session_key4 *k, uint64_t h);
 uint32_t session_lookup6(
     const struct ob_session_shard *s, const struct ob_session_key6 *k, uint64_t h);
+void session_index_prefetch(const struct ob_session_shard *s, unsigned six, uint64_t h);
 /* Returns 0, -ENOSPC. */
 int session_index_add(struct ob_session_shard *s, unsigned six, uint64_t h, uint32_t ref);
 void session_index_del(struct ob_session_shard *s, unsigned six, uint64_t h, uint32_t ref);
@@ -155,6 +165,11 @@ static inline uint32_t session_wheel_first(const struct ob_session_shard *s, uin
 }
 
 /* table.c */
+/* Returns 0, -ENOSPC: neither key is in the index then. */
+int session_index_both(struct ob_session_shard *s, uint32_t id);
+void session_free_record(struct ob_session_shard *s, uint32_t id);
+void session_set_dead(struct ob_session_shard *s, uint32_t id);
+void session_prefetch_end(const struct ob_session_shard *s, uint32_t id);
 void session_link(struct ob_session_shard *s, uint32_t id);
 void session_end(struct ob_session_shard *s, uint32_t id);
 

@@ -399,6 +399,28 @@ static void listing_tells_all_of_each_session(void **state)
 	assert_null(ob_session_state_name(OB_SESSION_N_STATES));
 }
 
+static void cleared_eni_begins_anew(void **state)
+{
+	struct fx *f = *state;
+	struct ob_session_eni_conf c = {.max_live = 1};
+	struct ob_session_eni_counters n;
+	struct fx_pkt p;
+	uint32_t ref;
+
+	assert_int_equal(ob_session_eni_set(FX_ENI, &c), 0);
+	add_no(f, 1);
+	pkt_no(&p, 2);
+	assert_int_equal(fx_add(f, &p, &ref), -EDQUOT);
+	assert_int_equal(ob_session_eni_clear(OB_SESSION_MAX_ENIS), -EINVAL);
+	assert_int_equal(ob_session_eni_clear(FX_ENI), 0);
+	ob_session_expire(f->s, f->now, 10);
+	ob_session_eni_read(FX_ENI, &n);
+	assert_int_equal(n.live + n.live_max + n.half_open_max, 0);
+	assert_int_equal(n.n_refused_live, 0);
+	add_no(f, 1);
+	add_no(f, 2);
+}
+
 static void next_process_takes_the_sessions_over(void **state)
 {
 	struct fx *f = *state;
@@ -508,6 +530,7 @@ int main(void)
 	    T(counters_are_carried_before_they_run_over),
 	    T(listing_tells_all_of_each_session),
 	    T(listing_takes_a_break_among_free_records),
+	    T(cleared_eni_begins_anew),
 	    T(next_process_takes_the_sessions_over),
 	    T(a_begun_flush_goes_on_in_the_next_process),
 	    T(wrong_configuration_is_einval),
