@@ -80,12 +80,10 @@ static inline uint32_t bucket_of(uint64_t h, uint32_t n)
 	return (uint32_t)(((h >> 32) * n) >> 32);
 }
 
-/* Of the first bucket; | 1 in the second. */
+/* Of the first bucket; | 1 in the second. Bit 1 keeps it from 0. */
 static inline uint16_t sig_of(uint64_t h)
 {
-	uint32_t sig = (uint32_t)h & 0x7fff;
-
-	return (uint16_t)((sig + (sig == 0)) << 1);
+	return (uint16_t)(h << 1 | 2);
 }
 
 /* The other bucket of an entry: twice applied, it gives the first one again, whatever the number of buckets. */
@@ -120,15 +118,15 @@ static inline unsigned match(const struct ob_session_bucket *b, uint16_t sig)
 
 static inline unsigned away_shift(uint16_t sig)
 {
-	return (sig >> 1 & 15) * 4;
+	return (sig >> 2 & 15) * 4;
 }
 static inline bool is_away(const struct ob_session_bucket *b, uint16_t sig)
 {
-	return (b->away[sig >> 5 & 1] >> away_shift(sig) & 15) != 0;
+	return (b->away[sig >> 6 & 1] >> away_shift(sig) & 15) != 0;
 }
 static void away_add(struct ob_session_bucket *b, uint16_t sig, int by)
 {
-	uint64_t *w = &b->away[sig >> 5 & 1];
+	uint64_t *w = &b->away[sig >> 6 & 1];
 	uint64_t n = *w >> away_shift(sig) & 15;
 
 	if (n != 15)
@@ -203,6 +201,7 @@ static inline __attribute__((always_inline)) void find(const struct ob_session_s
 	const struct ob_session_bucket *index = six ? s->index6 : s->index4;
 	const uint64_t *seed = s->region->seed;
 	uint32_t nb = s->region->pool[six].n_buckets;
+	const struct ob_session_bucket *first[OB_SESSION_BURST];
 	uint64_t h[OB_SESSION_BURST];
 	uint8_t away[OB_SESSION_BURST];
 	unsigned n_away = 0;
@@ -215,11 +214,11 @@ static inline __attribute__((always_inline)) void find(const struct ob_session_s
 	     0xff) == IPPROTO_TCP)
 	for (unsigned i = 0; i < n; i++) {
 		h[i] = six ? hash6(seed, KEY(i)) : hash4(seed, KEY(i));
-		rte_prefetch0(&index[bucket_of(h[i], nb)]);
+		first[i] = &index[bucket_of(h[i], nb)];
+		rte_prefetch0(first[i]);
 	}
 	for (unsigned i = 0; i < n; i++) {
-		uint32_t at = bucket_of(h[i], nb);
-		const struct ob_session_bucket *b = &index[at];
+		const struct ob_session_bucket *b = first[i];
 		uint16_t sig = sig_of(h[i]);
 		unsigned mask = match(b, sig);
 
@@ -228,7 +227,7 @@ static inline __attribute__((always_inline)) void find(const struct ob_session_s
 			refs[i] = b->ref[__builtin_ctz(mask)];
 			prefetch_lines(s, refs[i], IS_TCP(i));
 		} else if (is_away(b, sig)) {
-			rte_prefetch0(&index[other_bucket(at, sig, nb)]);
+			rte_prefetch0(&index[other_bucket((uint32_t)(b - index), sig, nb)]);
 			away[n_away++] = (uint8_t)i;
 		}
 	}
@@ -236,7 +235,7 @@ static inline __attribute__((always_inline)) void find(const struct ob_session_s
 		unsigned i = away[k];
 		uint16_t sig = sig_of(h[i]);
 		const struct ob_session_bucket *b =
-		    &index[other_bucket(bucket_of(h[i], nb), sig, nb)];
+		    &index[other_bucket((uint32_t)(first[i] - index), sig, nb)];
 		unsigned mask = match(b, sig | 1);
 
 		if (mask != 0) {

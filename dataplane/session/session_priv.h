@@ -21,7 +21,7 @@
 
 /* ---- the index ---- */
 
-/* One cache line. A signature is 15 bits of the hash, never 0, and a bit that tells whether the entry lies in its second bucket. */
+/* One cache line. A signature is 14 bits of the hash, a 1, and a bit that tells whether the entry lies in its second bucket. */
 struct ob_session_bucket {
 	uint16_t sig[BUCKET_KEYS]; /* 0: free */
 	uint32_t ref[BUCKET_KEYS];
