@@ -65,13 +65,13 @@ void session_frag_init(struct ob_session_shard *s, uint32_t max)
 	s->region->n.n_frag_live = 0;
 }
 
-/* The fragment header of a parsed IPv6 packet: it is there, and in its first segment. Returns where it begins. */
-static uint32_t frag_hdr_of(const uint8_t *ip)
+/* The fragment header of a parsed IPv6 packet, in its first segment. Returns where it begins; not before 'end' if it is not there. */
+static uint32_t frag_hdr_of(const uint8_t *ip, uint32_t end)
 {
 	uint32_t off = sizeof(struct rte_ipv6_hdr);
 	uint8_t proto = ip[6];
 
-	while (proto != IPPROTO_FRAGMENT) {
+	while (proto != IPPROTO_FRAGMENT && off < end) {
 		uint8_t next = ip[off];
 
 		off += proto == IPPROTO_AH ? (ip[off + 1] + 2u) * 4 : (ip[off + 1] + 1u) * 8;
@@ -90,7 +90,7 @@ static unsigned read_fragment(
 
 	memset(f, 0, sizeof(*f));
 	if (meta->flags & OB_PKT_IP6) {
-		uint32_t at = frag_hdr_of(ip);
+		uint32_t at = frag_hdr_of(ip, hdr);
 
 		/* Headers between this and L4: later fragments could not tell whose they are. */
 		if (at + sizeof(struct ip6_frag) != hdr)
