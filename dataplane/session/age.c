@@ -126,8 +126,8 @@ unsigned ob_session_expire(struct ob_session_shard *s, uint32_t now, unsigned bu
 	if (unlikely(
 		r->doomed || __atomic_load_n(session_flushes, __ATOMIC_RELAXED) != r->flush_seen))
 		n = flush_some(s, budget);
-	/* After a long sleep one turn of the wheel shows every session. */
-	if ((int32_t)(now - r->wheel_at) > (int32_t)WHEEL_SLOTS)
+	/* After a long sleep one turn of the wheel shows every session. A fresh wheel stands at 0, wherever the clock does. */
+	if (now - r->wheel_at > WHEEL_SLOTS)
 		r->wheel_at = now - WHEEL_SLOTS;
 	while (n < budget && (int32_t)(now - r->wheel_at) >= 0) {
 		uint32_t chain = (r->wheel_at % WHEEL_SLOTS) * WHEEL_LANES;

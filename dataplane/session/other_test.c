@@ -103,6 +103,27 @@ static void a_long_sleep_is_caught_up_with(void **state)
 	assert_int_equal(f->s->region->n.n_live4, 0);
 }
 
+static void the_clock_may_stand_anywhere_at_first(void **state)
+{
+	static const uint32_t begin[] = {0, 5000, 0x7fffffff, 0x80000000, 0xffffff00};
+	struct fx *f = *state;
+	struct ob_session_conf c = fx_conf();
+	struct fx_pkt p;
+	uint32_t ref;
+
+	fx_udp(&p, FX_A, FX_B, 1, 53);
+	for (unsigned i = 0; i < RTE_DIM(begin); i++) {
+		fx_close(f);
+		fx_open(f, &c);
+		f->s->now = f->now = begin[i];
+		assert_int_equal(fx_add(f, &p, &ref), 0);
+		fx_pass(f, 29.875);
+		assert_int_equal(state_of(f, ref), OB_SESSION_UDP_NEW);
+		fx_pass(f, 0.125);
+		assert_int_equal(state_of(f, ref), OB_SESSION_FREE);
+	}
+}
+
 static void expire_keeps_to_its_budget(void **state)
 {
 	struct fx *f = *state;
@@ -447,6 +468,7 @@ int main(void)
 	    T(time_outs_are_of_the_eni),
 	    T(longest_time_out_is_kept),
 	    T(a_long_sleep_is_caught_up_with),
+	    T(the_clock_may_stand_anywhere_at_first),
 	    T(expire_keeps_to_its_budget),
 	    T(request_and_reply_are_one_connection),
 	    T(the_identifier_is_the_port_of_who_asks),

@@ -77,7 +77,7 @@ def main():
                 f.write(bytes(conf + body))
     for i in range(8):
         with open(os.path.join(out, f'talk-{i}'), 'wb') as f:
-            f.write(bytes([0, 0, 0] + talk(i)))
+            f.write(bytes([0, 0, i & 1] + talk(i)))
 
 
 main()
