@@ -70,6 +70,26 @@ static void time_outs_are_of_the_eni(void **state)
 	assert_int_equal(state_of(f, other), OB_SESSION_UDP_NEW);
 }
 
+static void an_answer_may_shorten_the_time_out(void **state)
+{
+	struct fx *f = *state;
+	struct ob_session_eni_conf c = {.timeout_s = {[OB_SESSION_UDP_NEW] = 60,
+					    [OB_SESSION_UDP_REPLIED] = 40,
+					    [OB_SESSION_TCP_SYN_SENT] = 1}};
+	struct fx_pkt p, r;
+	uint32_t ref;
+
+	assert_int_equal(ob_session_eni_set(FX_ENI, &c), 0);
+	fx_udp(&p, FX_A, FX_B, 1, 53);
+	fx_udp(&r, FX_B, FX_A, 53, 1);
+	assert_int_equal(fx_add(f, &p, &ref), 0);
+	assert_int_equal(fx_track(f, &r), OB_PASS);
+	fx_pass(f, 39.875);
+	assert_int_equal(state_of(f, ref), OB_SESSION_UDP_REPLIED);
+	fx_pass(f, 0.125);
+	assert_int_equal(state_of(f, ref), OB_SESSION_FREE);
+}
+
 /* Twelve days are three thousand turns of the wheel. */
 static void longest_time_out_is_kept(void **state)
 {
@@ -466,6 +486,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    T(udp_lives_longer_once_it_was_answered),
 	    T(time_outs_are_of_the_eni),
+	    T(an_answer_may_shorten_the_time_out),
 	    T(longest_time_out_is_kept),
 	    T(a_long_sleep_is_caught_up_with),
 	    T(the_clock_may_stand_anywhere_at_first),

@@ -58,15 +58,16 @@ uint32_t session_due(const struct ob_session_shard *s, uint32_t id)
 	return seen + timeout_of(eni_of(s, id), a->state);
 }
 
-/* Short connections pass through their states before the wheel reaches where they were put at first; they stay there if that is soon
+/* Short TCP connections pass through their states before the wheel reaches where they were put at first; they stay there if that is soon
  * enough. Most of a busy server's connections never move. */
 static bool looked_at_by(const struct ob_session_shard *s, uint32_t id, uint32_t due)
 {
+	const struct ob_session_line *l = ob_session_line(s, id);
 	const struct ob_session_cold *c = cold_of(s, id);
-	unsigned first = ob_session_line(s, id)->scale & TCP_LIBERAL ? OB_SESSION_TCP_ESTABLISHED
-								     : OB_SESSION_TCP_SYN_SENT;
+	unsigned first =
+	    l->scale & TCP_LIBERAL ? OB_SESSION_TCP_ESTABLISHED : OB_SESSION_TCP_SYN_SENT;
 
-	return (c->created & FIRST_SLOT) &&
+	return l->state <= OB_SESSION_TCP_CLOSE && (c->created & FIRST_SLOT) &&
 	       (int32_t)(due - (c->created + timeout_of(eni_of(s, id), first))) >= 0;
 }
 
