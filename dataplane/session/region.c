@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 
 #include <rte_cycles.h>
@@ -140,8 +139,6 @@ static int shard_init(
 	rc = ob_arena_region(a, name, SESSION_LAYOUT, p->total, &base, &fresh);
 	if (rc < 0)
 		return rc == -EINVAL ? -ENOSPC : rc; /* larger than the whole arena */
-	/* Looked up at random: with small pages, a third of a lookup's time is address translation. No harm where it is refused. */
-	(void)madvise(base, p->total, MADV_HUGEPAGE);
 	memset(s, 0, sizeof(*s));
 	point(s, base, p);
 	s->worker = worker;
