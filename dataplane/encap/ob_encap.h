@@ -81,6 +81,8 @@ uint32_t ob_tunnel_refs(uint32_t idx);
 /* Publishes the way to tunnel 'idx'; invalid: packets are dropped NO_NEXTHOP. Context: control.
  * Returns 0, -ENOENT, -EINVAL (family of src), -ENOMEM. */
 int ob_tunnel_set_nexthop(uint32_t idx, const struct ob_nexthop *nh);
+/* What was published last; NULL: nothing, or it was taken back. Good until the next call that changes it. Context: control. */
+const struct ob_nexthop *ob_tunnel_nexthop(uint32_t idx);
 /* Largest inner L3 packet that fits the tunnel now, 0 unknown. Context: control or worker. */
 uint16_t ob_tunnel_inner_mtu(uint32_t idx);
 struct ob_tunnel_counters {

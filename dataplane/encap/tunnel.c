@@ -289,6 +289,11 @@ int ob_tunnel_set_nexthop(uint32_t idx, const struct ob_nexthop *nh)
 	return 0;
 }
 
+const struct ob_nexthop *ob_tunnel_nexthop(uint32_t idx)
+{
+	return idx < OB_MAX_TUNNELS && nexthops[idx].valid ? &nexthops[idx] : NULL;
+}
+
 uint16_t ob_tunnel_inner_mtu(uint32_t idx)
 {
 	const struct tunnel *t = idx < OB_MAX_TUNNELS ? ob_rcu_load(&encap_tunnels[idx]) : NULL;

@@ -434,19 +434,20 @@ static void text_tunnel(
     const struct trace_run *r, const struct trace_pass *p, struct ob_trace *t, verdict_t *v)
 {
 	const struct ob_tunnel_cfg *c = ob_tunnel_get(p->m.tunnel);
-	uint16_t mtu = ob_tunnel_inner_mtu(p->m.tunnel);
-	char a[TEXT], b[TEXT];
+	const struct ob_nexthop *nh = ob_tunnel_nexthop(p->m.tunnel);
+	char a[TEXT], b[TEXT], d[TEXT], e[TEXT];
 
-	if (c == NULL || mtu == 0) {
+	if (c == NULL || nh == NULL) {
 		*v = DROP(OB_DROP_NO_NEXTHOP);
 		step(t, "encap", "drop", "%s: %s", name(r, OB_TRACE_TUNNEL, p->m.tunnel, a),
 		    ob_drop_help(OB_DROP_NO_NEXTHOP));
 		return;
 	}
-	step(t, "encap", "ok", "%s, %s to %s, vni %u; the next hop is known",
+	step(t, "encap", "ok", "%s, %s to %s, vni %u; from %s by next hop %s, underlay MTU %u",
 	    name(r, OB_TRACE_TUNNEL, p->m.tunnel, a),
 	    c->type == OB_ENCAP_VXLAN ? "vxlan" : "geneve",
-	    ip_text(c->remote.family == AF_INET6, c->remote.b, b), p->m.vni);
+	    ip_text(c->remote.family == AF_INET6, c->remote.b, b), p->m.vni,
+	    ip_text(nh->src.family == AF_INET6, nh->src.b, d), mac_text(nh->dmac, e), nh->mtu);
 }
 
 void trace_text(const struct trace_run *r, struct ob_trace *t)

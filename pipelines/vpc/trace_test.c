@@ -137,7 +137,8 @@ static void what_goes_into_a_tunnel(void **state)
 	says("acl out", "permit", "default");
 	says("connections", "ok", "0 live");
 	says("pmtu", "fits", "28 bytes, the way takes 1450");
-	says("encap", "ok", "tunnel t0, vxlan to 198.51.100.7, vni 100");
+	says("encap", "ok",
+	    "tunnel t0, vxlan to 198.51.100.7, vni 100; from 192.0.2.1 by next hop ");
 	says("verdict", "sent", "into tunnel t0 with vni 100");
 	send_udp(mac_router, mac_a, &q, "10.0.0.5", "10.1.0.9");
 	assert_int_equal(tv->n_wire, 1);
