@@ -134,10 +134,11 @@ static inline struct ob_session_way way_to_guest(const struct ob_eni *eni, unsig
 	return way;
 }
 
-static enum ob_drop why_refused(int rc, const struct ob_meta *m)
+static enum ob_drop why_refused(struct ob_worker *w, int rc, const struct ob_meta *m)
 {
 	switch (rc) {
 	case -EDQUOT:
+		ob_meter_count(ob_worker_id(w), m->eni, OB_METER_CONNS, 1);
 		return OB_DROP_CONN_LIMIT;
 	case -EUSERS:
 		return OB_DROP_HALF_OPEN_LIMIT;
@@ -206,7 +207,7 @@ static unsigned add_translated(struct ob_worker *w, struct ob_session_shard *s,
 	} while (rc == -EEXIST && t.tag != 0);
 	if (rc < 0) {
 		ob_nat_put(id, t.tag);
-		return why_refused(rc, m);
+		return why_refused(w, rc, m);
 	}
 	return OB_PASS;
 }
@@ -299,13 +300,15 @@ static unsigned open_new(struct ob_worker *w, struct ob_session_shard *s, const 
 
 	if (why != OB_PASS)
 		return why;
+	if (!ob_meter_new_connection(ob_worker_id(w), eni->idx, ob_worker_tsc(w)))
+		return OB_DROP_CPS_LIMIT;
 	if (translate) {
 		why = add_translated(w, s, n, pkt, m, first.to, &ref);
 	} else {
 		int rc = ob_session_add(s, n, pkt, m, &ref);
 
 		if (rc < 0)
-			why = why_refused(rc, m);
+			why = why_refused(w, rc, m);
 	}
 	if (why != OB_PASS)
 		return why;

@@ -19,6 +19,7 @@
 	X(first_packet, "from a guest, way unknown: anti-spoofing, route, mapping, or which " \
 			"answer it gets")                                                     \
 	X(place, "to the worker that has the connection, if it is another")                   \
+	X(meter, "bandwidth and packets within the ENI's allowance")                          \
 	X(admit, "may it open a connection: security groups, allowances, NAT")                \
 	X(pmtu, "does not fit the way out: told by ICMP, or cut where IPv4 allows it")        \
 	X(fragment, "IPv4 without DF, cut to the path MTU")                                   \
@@ -119,6 +120,9 @@ void ob_stage_first_packet(
 void ob_stage_admit_in(struct ob_worker *w, struct ob_burst *b, struct ob_edges *e);
 /* Once a round, after its packets: ages sessions. A flush hook; 'arg' is not used. */
 void ob_stage_session_round(struct ob_worker *w, void *arg);
+/* Bandwidth and packet allowances: what is beyond them is dropped. */
+void ob_stage_meter_out(struct ob_worker *w, const struct ob_eni *eni, struct ob_burst *b);
+void ob_stage_meter_in(struct ob_worker *w, struct ob_burst *b);
 void ob_stage_pmtu(struct ob_worker *w, struct ob_burst *b, struct ob_edges *e);
 /* By the ENI of each packet. */
 void ob_stage_apply(struct ob_worker *w, struct ob_burst *b);

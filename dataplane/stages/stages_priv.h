@@ -14,6 +14,7 @@
 #include <rte_udp.h>
 
 #include "ob_acl.h"
+#include "ob_meter.h"
 #include "ob_nat.h"
 #include "ob_session.h"
 #include "ob_stages.h"

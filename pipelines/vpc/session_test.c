@@ -3,6 +3,7 @@
 #include "test_vpc.h"
 
 #include "ob_acl.h"
+#include "ob_meter.h"
 #include "ob_session.h"
 
 enum { FIN = 1, SYN = 2, RST = 4, ACK = 16 };
@@ -318,6 +319,45 @@ static void fragments_follow_their_first(void **state)
 	expect(2, 0);
 }
 
+static void allowances_hold_and_are_counted(void **state)
+{
+	struct ob_meter_cfg cfg = {
+	    .rate = {[OB_METER_CPS] = 1, [OB_METER_PPS_IN] = 1},
+	    .burst = {[OB_METER_CPS] = 2, [OB_METER_PPS_IN] = 5},
+	};
+	const struct ob_session_eni_conf few = {.max_live = 1};
+	unsigned n;
+
+	(void)state;
+	assert_int_equal(ob_meter_set(GUEST_A, &cfg, NULL, 0), 0);
+	for (unsigned i = 0; i < 10; i++)
+		udp_from_a(1000 + i, 53);
+	/* A bucket that is not empty lets one more pass, into debt. */
+	n = tv->n_wire;
+	assert_in_range(n, 2, 3);
+	vpc_clear();
+	assert_int_equal(vpc_drops(GUEST_A, OB_DROP_CPS_LIMIT), 10 - n);
+	assert_int_equal(ob_meter_exceeded(GUEST_A, OB_METER_CPS), 10 - n);
+	/* Connections that are open go on. */
+	udp_from_a(1000, 53);
+	expect(0, 1);
+	for (unsigned i = 0; i < 20; i++)
+		udp_from_far(53, 1000);
+	assert_in_range(tv->n_guest, 5, 6);
+	assert_true(vpc_drops(GUEST_A, OB_DROP_PPS_LIMIT) >= 14);
+	vpc_clear();
+	assert_int_equal(ob_session_eni_set(GUEST_B, &few), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		struct test_pkt p;
+
+		tp_udp_frame(&p, mac_far, mac_b, "10.0.0.6", "10.0.0.9", 1000 + i, 53, 40);
+		vpc_from_guest(GUEST_B, &p);
+	}
+	expect(0, 1);
+	assert_int_equal(vpc_drops(GUEST_B, OB_DROP_CONN_LIMIT), 2);
+	assert_int_equal(ob_meter_exceeded(GUEST_B, OB_METER_CONNS), 2);
+}
+
 static void a_hop_is_lost_in_a_session_too(void **state)
 {
 	struct test_pkt p, in;
@@ -355,6 +395,7 @@ int session_tests(void)
 	    T(a_burst_of_one_new_connection_is_one_session),
 	    T(icmp_errors_belong_to_connections),
 	    T(fragments_follow_their_first),
+	    T(allowances_hold_and_are_counted),
 	    T(a_hop_is_lost_in_a_session_too),
 	};
 

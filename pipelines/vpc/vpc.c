@@ -46,6 +46,7 @@ static void to_local(struct ob_worker *w, struct ob_burst *b, struct ob_edges *e
 	}
 	b->n = (uint16_t)k;
 	ob_stage_deliver_public(w, b);
+	ob_stage_meter_in(w, b);
 	ob_stage_place(w, NULL, b, OB_RESUME_IN);
 	to_guests(w, b, e);
 }
@@ -138,6 +139,7 @@ static void guest_input(struct ob_worker *w, struct ob_vif *vif, struct ob_burst
 	}
 	ob_stage_advertise(w, eni, ob_worker_tsc(w));
 	ob_stage_parse(w, b);
+	ob_stage_meter_out(w, eni, b);
 	ob_stage_place(w, eni, b, OB_RESUME_OUT);
 	from_guest(w, eni, b, ob_stage_edges(w));
 }
@@ -149,6 +151,7 @@ static void uplink_input(struct ob_worker *w, struct ob_burst *b, const struct o
 	ob_stage_decap(w, b, o);
 	ob_stage_parse(w, b);
 	ob_stage_deliver(w, b, e);
+	ob_stage_meter_in(w, b);
 	ob_stage_place(w, NULL, b, OB_RESUME_IN);
 	to_guests(w, b, e);
 	if (unlikely(e->used != 0)) {
