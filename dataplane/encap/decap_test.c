@@ -7,6 +7,18 @@
 
 static const char *const peers[] = {"198.51.100.7", "2001:db8:9::7"};
 
+static enum ob_drop pop_one(
+    const struct ob_encap_local *l, struct rte_mbuf *m, const struct ob_outer *o, uint32_t tunnel)
+{
+	struct ob_decap_run r;
+	enum ob_drop why;
+
+	ob_decap_begin(&r, test_worker);
+	why = ob_outer_pop(&r, l, m, o, tunnel);
+	ob_decap_end(&r);
+	return why;
+}
+
 /* Carries bytes through parse, find and pop; frees the packet unless 'out' wants it. Returns what parse returned; '*why' OB_PASS when
  * the frame came through. */
 static enum ob_outer_verdict carry(const uint8_t *b, unsigned n, unsigned seg, enum ob_drop *why,
@@ -22,8 +34,7 @@ static enum ob_outer_verdict carry(const uint8_t *b, unsigned n, unsigned seg, e
 	rc = ob_outer_parse(l, m, &o, why);
 	if (rc == OVERLAY) {
 		ob_outer_find(&o, &tunnel, 1);
-		*why = tunnel == OB_TABLE_MISS ? OB_DROP_TUNNEL_UNKNOWN
-					       : ob_outer_pop(test_worker, l, m, &o, tunnel);
+		*why = tunnel == OB_TABLE_MISS ? OB_DROP_TUNNEL_UNKNOWN : pop_one(l, m, &o, tunnel);
 		if (vni != NULL)
 			*vni = o.vni;
 		if (*why == OB_PASS && out != NULL)

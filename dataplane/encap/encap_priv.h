@@ -99,12 +99,6 @@ extern struct tunnel *encap_tunnels[OB_MAX_TUNNELS]; /* RCU */
 extern struct ob_map *encap_by_remote;
 extern struct ob_tunnel_counters *encap_counters; /* arena, [OB_MAX_WORKERS][OB_MAX_TUNNELS] */
 
-static inline struct ob_tunnel_counters *encap_counters_of(
-    const struct ob_worker *w, uint32_t tunnel)
-{
-	return &encap_counters[ob_worker_id(w) * (size_t)OB_MAX_TUNNELS + tunnel];
-}
-
 /* Single writer: a store that a reader in another process sees whole. */
 static inline void encap_count(uint64_t *c, uint64_t n)
 {

@@ -145,10 +145,20 @@ enum ob_outer_verdict ob_outer_parse(
     const struct ob_encap_local *l, struct rte_mbuf *pkt, struct ob_outer *o, enum ob_drop *why);
 /* Tunnels of a burst of keys: OB_TABLE_MISS or index. Context: worker. */
 void ob_outer_find(const struct ob_outer *o, uint32_t *tunnel, unsigned n);
+/* Packets that a worker takes one after the other; as struct ob_encap_run. */
+struct ob_decap_run {
+	const struct tunnel *t; /* 'tunnel' */
+	uint32_t tunnel;
+	unsigned worker;
+	uint32_t n_pkts;
+	uint64_t n_bytes;
+};
+void ob_decap_begin(struct ob_decap_run *r, const struct ob_worker *w);
+void ob_decap_end(struct ob_decap_run *r);
 /* Checks what the tunnel demands (local address, options), takes the outer headers off, combines ECN (RFC 6040) and counts.
  * Returns OB_PASS or why not. Context: worker. */
-enum ob_drop ob_outer_pop(struct ob_worker *w, const struct ob_encap_local *l, struct rte_mbuf *pkt,
-    const struct ob_outer *o, uint32_t tunnel);
+enum ob_drop ob_outer_pop(struct ob_decap_run *r, const struct ob_encap_local *l,
+    struct rte_mbuf *pkt, const struct ob_outer *o, uint32_t tunnel);
 
 /* Makes the first 'len' bytes contiguous if the packet has them. Context: worker. Returns 0, -EMSGSIZE no room. */
 int ob_pkt_pull(struct rte_mbuf *pkt, unsigned len);

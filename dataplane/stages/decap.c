@@ -6,11 +6,13 @@ void ob_stage_decap(struct ob_worker *w, struct ob_burst *b, const struct ob_out
 {
 	const struct ob_encap_local *local = ob_encap_local();
 	uint32_t tunnel[OB_BURST_MAX];
+	struct ob_decap_run run;
 	unsigned k = 0;
 
 	ob_outer_find(o, tunnel, b->n);
+	ob_decap_begin(&run, w);
 	for (unsigned i = 0; i < b->n; i++) {
-		enum ob_drop why = ob_outer_pop(w, local, b->pkt[i], &o[i], tunnel[i]);
+		enum ob_drop why = ob_outer_pop(&run, local, b->pkt[i], &o[i], tunnel[i]);
 
 		if (unlikely(why != OB_PASS)) {
 			ob_drop(w, why, OB_VIF_NONE, b->pkt[i]);
@@ -22,5 +24,6 @@ void ob_stage_decap(struct ob_worker *w, struct ob_burst *b, const struct ob_out
 		    .vni = o[i].vni,
 		    .tunnel = tunnel[i]};
 	}
+	ob_decap_end(&run);
 	b->n = (uint16_t)k;
 }

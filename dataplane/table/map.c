@@ -282,24 +282,31 @@ void ob_map_get_burst(
 {
 	const struct slots *s = ob_rcu_load(&m->slots);
 	uint64_t h[OB_BURST_MAX];
+	uint8_t first[OB_BURST_MAX + 1]; /* of each run of equal keys */
+	unsigned runs = 0;
 
 	assert(n <= OB_BURST_MAX);
 	for (unsigned i = 0; i < n; i++) {
-		h[i] = hash_key(&keys[i]);
-		rte_prefetch0(&s->word[h[i] & s->mask]);
+		if (i > 0 && same_key(&keys[i], &keys[i - 1]))
+			continue;
+		h[runs] = hash_key(&keys[i]);
+		rte_prefetch0(&s->word[h[runs] & s->mask]);
+		first[runs++] = (uint8_t)i;
 	}
-	for (unsigned i = 0; i < n; i++) {
-		uint64_t word = get_word(s, h[i]);
+	first[runs] = (uint8_t)n;
+	for (unsigned r = 0; r < runs; r++) {
+		uint64_t word = get_word(s, h[r]);
 
 		/* Most keys sit at their first place; the others are found below. */
 		if (word != SLOT_FREE && (uint32_t)word != IDX_TOMB)
 			rte_prefetch0(&m->entries[(uint32_t)word - 1]);
 	}
-	for (unsigned i = 0; i < n; i++) {
-		uint32_t idx;
+	for (unsigned r = 0; r < runs; r++) {
+		uint32_t idx, value = OB_TABLE_MISS;
 
-		values[i] = find(m, s, &keys[i], h[i], &idx) < 0
-				? OB_TABLE_MISS
-				: __atomic_load_n(&m->entries[idx].value, __ATOMIC_ACQUIRE);
+		if (find(m, s, &keys[first[r]], h[r], &idx) >= 0)
+			value = __atomic_load_n(&m->entries[idx].value, __ATOMIC_ACQUIRE);
+		for (unsigned i = first[r]; i < first[r + 1]; i++)
+			values[i] = value;
 	}
 }

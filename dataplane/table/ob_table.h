@@ -34,7 +34,7 @@ int ob_map_del(struct ob_map *map, const struct ob_key *key);
 uint32_t ob_map_count(const struct ob_map *map);
 /* Value or OB_TABLE_MISS. Context: control or worker. */
 uint32_t ob_map_get(const struct ob_map *map, const struct ob_key *key);
-/* The same for a burst, n <= OB_BURST_MAX, with the cache lines prefetched in stages. Context: control or worker. */
+/* The same for a burst, n <= OB_BURST_MAX, with the cache lines prefetched in stages; neighbours with the same key share one lookup. Context: control or worker. */
 void ob_map_get_burst(
     const struct ob_map *map, const struct ob_key *keys, uint32_t *values, unsigned n);
 
