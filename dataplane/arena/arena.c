@@ -13,6 +13,10 @@
 #define ARENA_MAGIC   0x616e657261424f31ull
 #define ARENA_VERSION 1
 #define PAGE	      4096ull
+#define HUGE	      (2ull << 20)
+#ifndef MFD_HUGE_2MB
+#define MFD_HUGE_2MB (21u << 26) /* <linux/memfd.h>, which does not go with <sys/mman.h> */
+#endif
 
 /* First bytes of the file. An entry of the directory counts while its layout is not 0; that word is stored last when a
  * region is made and first when it is deleted, so a crash leaves either the whole entry or none. */
@@ -21,7 +25,9 @@ struct arena_header {
 	uint32_t version;
 	uint32_t max_regions;
 	uint64_t max_bytes;
-	uint64_t reserved[5];
+	uint64_t is_huge;
+	uint64_t high; /* huge pages: no byte from here on was ever part of a region */
+	uint64_t reserved[3];
 	struct ob_arena_region_info dir[OB_ARENA_MAX_REGIONS];
 };
 static_assert(sizeof(struct ob_arena_region_info) == 72, "arena layout");
@@ -41,10 +47,9 @@ static uint32_t layout_of(const struct ob_arena_region_info *r)
 	return __atomic_load_n(&r->layout, __ATOMIC_ACQUIRE);
 }
 
-static int map_whole(struct ob_arena *a)
+static int map_whole(struct ob_arena *a, int flags)
 {
-	void *p =
-	    mmap(NULL, a->max_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, a->fd, 0);
+	void *p = mmap(NULL, a->max_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | flags, a->fd, 0);
 
 	if (p == MAP_FAILED)
 		return -errno;
@@ -55,7 +60,7 @@ static int map_whole(struct ob_arena *a)
 	return 0;
 }
 
-int ob_arena_create(const char *name, uint64_t max_bytes, struct ob_arena **out)
+static int create(const char *name, uint64_t max_bytes, bool huge, struct ob_arena **out)
 {
 	struct ob_arena *a;
 	int ret;
@@ -65,8 +70,9 @@ int ob_arena_create(const char *name, uint64_t max_bytes, struct ob_arena **out)
 	a = calloc(1, sizeof(*a));
 	if (a == NULL)
 		return -ENOMEM;
-	a->max_bytes = max_bytes / PAGE * PAGE;
-	a->fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	a->max_bytes = huge ? (max_bytes + HUGE - 1) / HUGE * HUGE : max_bytes / PAGE * PAGE;
+	a->fd = memfd_create(
+	    name, MFD_CLOEXEC | MFD_ALLOW_SEALING | (huge ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
 	if (a->fd < 0) {
 		ret = -errno;
 		goto err_free;
@@ -75,7 +81,8 @@ int ob_arena_create(const char *name, uint64_t max_bytes, struct ob_arena **out)
 		ret = -errno;
 		goto err_close;
 	}
-	ret = map_whole(a);
+	/* Huge pages are set aside here and now, all of them: a touch that found none later would be a SIGBUS. */
+	ret = map_whole(a, huge ? 0 : MAP_NORESERVE);
 	if (ret < 0)
 		goto err_close;
 	/* A process that holds the fd must not be able to make our loads fault. */
@@ -83,6 +90,8 @@ int ob_arena_create(const char *name, uint64_t max_bytes, struct ob_arena **out)
 	a->hdr->version = ARENA_VERSION;
 	a->hdr->max_regions = OB_ARENA_MAX_REGIONS;
 	a->hdr->max_bytes = a->max_bytes;
+	a->hdr->is_huge = huge;
+	a->hdr->high = FIRST_OFF;
 	__atomic_store_n(
 	    &a->hdr->magic, ARENA_MAGIC, __ATOMIC_RELEASE); /* pairs with ob_arena_open's check */
 	*out = a;
@@ -93,6 +102,16 @@ err_close:
 err_free:
 	free(a);
 	return ret;
+}
+
+int ob_arena_create(const char *name, uint64_t max_bytes, struct ob_arena **out)
+{
+	return create(name, max_bytes, false, out);
+}
+
+int ob_arena_create_huge(const char *name, uint64_t max_bytes, struct ob_arena **out)
+{
+	return create(name, max_bytes, true, out);
 }
 
 static int by_off(const void *x, const void *y)
@@ -153,7 +172,7 @@ int ob_arena_open(int fd, struct ob_arena **out)
 	if (st.st_size < (off_t)(FIRST_OFF + PAGE))
 		goto err_close;
 	a->max_bytes = (uint64_t)st.st_size;
-	ret = map_whole(a);
+	ret = map_whole(a, MAP_NORESERVE);
 	if (ret < 0)
 		goto err_close;
 	ret = -EPROTO;
@@ -218,8 +237,15 @@ static uint64_t find_gap(const struct ob_arena *a, uint64_t len)
 	return a->max_bytes - end >= len ? end : 0;
 }
 
-static void punch(const struct ob_arena *a, uint64_t off, uint64_t len)
+/* Zeroes [off, off + len). Huge pages stay: one that was given back might not be there when it is touched again. */
+static void clear(const struct ob_arena *a, uint64_t off, uint64_t len)
 {
+	if (a->hdr->is_huge) {
+		if (off < a->hdr->high)
+			memset(
+			    a->base + off, 0, len < a->hdr->high - off ? len : a->hdr->high - off);
+		return;
+	}
 	if (fallocate(a->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)len) <
 	    0)
 		memset(a->base + off, 0, len);
@@ -253,7 +279,9 @@ int ob_arena_region(
 	if (r == NULL || off == 0)
 		return -ENOSPC;
 	/* The previous owner of these bytes may have died between dropping its entry and giving them back. */
-	punch(a, off, len);
+	clear(a, off, len);
+	if (off + len > a->hdr->high)
+		a->hdr->high = off + len;
 	memset(r->name, 0, sizeof(r->name));
 	memcpy(r->name, name, strlen(name));
 	r->off = off;
@@ -271,7 +299,7 @@ int ob_arena_del_region(struct ob_arena *a, const char *name)
 	if (r == NULL)
 		return -ENOENT;
 	__atomic_store_n(&r->layout, 0, __ATOMIC_RELEASE); /* pairs with layout_of */
-	punch(a, r->off, r->len);
+	clear(a, r->off, r->len);
 	return 0;
 }
 

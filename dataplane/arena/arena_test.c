@@ -98,6 +98,39 @@ static void deleted_region_is_reused_and_comes_back_zeroed(void **state)
 	ob_arena_destroy(a);
 }
 
+static void huge_pages_are_taken_at_once_or_not_at_all(void **state)
+{
+	struct ob_arena *a, *b;
+	uint8_t *p, *q;
+	bool fresh;
+	int rc;
+
+	(void)state;
+	assert_int_equal(ob_arena_create_huge("h", 1ull << 46, &a), -ENOMEM);
+	rc = ob_arena_create_huge("h", 3ull << 20, &a);
+	if (rc == -ENOMEM || rc == -ENOSYS || rc == -EINVAL)
+		skip();
+	assert_int_equal(rc, 0);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(ob_arena_region(a, "x", 1, 100000, (void **)&p, &fresh), 0);
+		assert_true(fresh);
+		for (unsigned k = 0; k < 100000; k++)
+			assert_int_equal(p[k], 0);
+		memset(p, 7, 100000);
+		if (i < 2)
+			assert_int_equal(ob_arena_del_region(a, "x"), 0);
+	}
+	/* To the last byte: all of it was set aside. */
+	assert_int_equal(ob_arena_region(a, "y", 1, 3ull << 20, (void **)&p, &fresh), 0);
+	memset(p, 9, 3u << 20);
+	assert_int_equal(ob_arena_open(ob_arena_fd(a), &b), 0);
+	assert_int_equal(ob_arena_region(b, "x", 1, 100000, (void **)&q, &fresh), 0);
+	assert_false(fresh);
+	assert_int_equal(q[99999], 7);
+	ob_arena_destroy(a);
+	ob_arena_destroy(b);
+}
+
 static void directory_lists_regions_until_enoent(void **state)
 {
 	struct ob_arena *a = make();
@@ -168,6 +201,7 @@ int main(void)
 	    cmocka_unit_test(region_is_zeroed_and_found_again),
 	    cmocka_unit_test(region_refuses_other_layout_size_and_bad_names),
 	    cmocka_unit_test(deleted_region_is_reused_and_comes_back_zeroed),
+	    cmocka_unit_test(huge_pages_are_taken_at_once_or_not_at_all),
 	    cmocka_unit_test(directory_lists_regions_until_enoent),
 	    cmocka_unit_test(open_of_a_damaged_arena_is_refused),
 	};

@@ -271,7 +271,10 @@ static int start(struct app *app)
 	app->eal = true;
 	if ((rc = ob_gmem_catch_faults()) < 0)
 		return rc;
-	rc = ob_arena_create("outboard", app->opt.arena_max, &app->arena);
+	rc = app->opt.no_huge ? -ENOMEM
+			      : ob_arena_create_huge("outboard", app->opt.arena_max, &app->arena);
+	if (rc < 0)
+		rc = ob_arena_create("outboard", app->opt.arena_max, &app->arena);
 	if (rc < 0) {
 		snprintf(app->err, sizeof(app->err), "arena: %s (a smaller limit: --arena-max)",
 		    strerror(-rc));
