@@ -296,7 +296,7 @@ static inline bool parse_plain(
 		     (pkt->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) != RTE_MBUF_F_RX_L4_CKSUM_GOOD))
 		return false;
 	if ((pkt->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) != RTE_MBUF_F_RX_IP_CKSUM_GOOD &&
-	    unlikely(!ip4_sum_ok(p + IP, 20)))
+	    unlikely(!ob_ip4_sum5_ok(p + IP)))
 		return false;
 	*o = (struct ob_outer){
 	    .key = encap_key(OB_ENCAP_VXLAN, RTE_VXLAN_DEFAULT_PORT, false, src, 0),

@@ -169,6 +169,21 @@ uint16_t ob_pkt_sum(const struct rte_mbuf *pkt, uint32_t off, uint32_t len);
 
 /* ---- small helpers ---- */
 
+/* Is the checksum of an IPv4 header of five words right? */
+static inline bool ob_ip4_sum5_ok(const uint8_t *p)
+{
+	uint64_t a, b, sum;
+	uint32_t c;
+
+	memcpy(&a, p, 8);
+	memcpy(&b, p + 8, 8);
+	memcpy(&c, p + 16, 4);
+	sum = (a & UINT32_MAX) + (a >> 32) + (b & UINT32_MAX) + (b >> 32) + c;
+	sum = (sum & UINT16_MAX) + (sum >> 16 & UINT16_MAX) + (sum >> 32);
+	sum = (sum & UINT16_MAX) + (sum >> 16);
+	return (uint16_t)(sum + (sum >> 16)) == UINT16_MAX;
+}
+
 static inline bool ob_ip_equal(const struct ob_ip *a, const struct ob_ip *b)
 {
 	return a->family == b->family && memcmp(a->b, b->b, 16) == 0;

@@ -226,19 +226,6 @@ static inline bool csum_field_ok(const struct rte_mbuf *pkt, const struct ob_met
 	return field >= l4 + m->l4_len;
 }
 
-/* One's complement sum of an IPv4 header of five words: 0xffff when it is right. */
-static inline bool ip4_sum5_ok(const uint8_t *p)
-{
-	uint64_t a, b, sum;
-	uint32_t c;
-
-	memcpy(&a, p, 8);
-	memcpy(&b, p + 8, 8);
-	memcpy(&c, p + 16, 4);
-	sum = (a & UINT32_MAX) + (a >> 32) + (b & UINT32_MAX) + (b >> 32) + c;
-	return fold_sum((uint32_t)((sum & UINT32_MAX) + (sum >> 32))) == 0xffff;
-}
-
 /* Most packets: IPv4 without options, whole, nothing behind it, TCP or UDP whose checksum is there. False: anything else, right or wrong,
  * which is the general code's. */
 static inline bool parse_plain(const struct rte_mbuf *pkt, struct ob_meta *m)
@@ -272,7 +259,7 @@ static inline bool parse_plain(const struct rte_mbuf *pkt, struct ob_meta *m)
 	} else {
 		return false;
 	}
-	if (m->in_vif == OB_VIF_NONE && unlikely(!ip4_sum5_ok(ip)))
+	if (m->in_vif == OB_VIF_NONE && unlikely(!ob_ip4_sum5_ok(ip)))
 		return false;
 	flags |= OB_PKT_IP4 | (p[0] & 1 ? OB_PKT_MCAST : 0) | (frag != 0 ? OB_PKT_DF : 0);
 	m->flags = flags;
