@@ -112,7 +112,7 @@ enum {
 #define OB_SESSION_PKT_SHIFT  37 /* of 'count': packets above, bytes below */
 #define OB_SESSION_COUNT_FULL (1ull << 63 | 1ull << (OB_SESSION_PKT_SHIFT - 1))
 
-/* One direction, 48 bytes. TCP as the sender of this direction is known: RFC 9293, 3.3.1. */
+/* One direction, 48 bytes. TCP as the sender of this direction is known: RFC 9293, 3.3.1; SCTP: its tags, as sctp.c says. */
 struct ob_session_line {
 	struct ob_session_way way;
 	uint32_t gen;	  /* policy generation of 'way' */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* All but TCP: UDP, ICMP and its errors, SCTP, protocols without ports; ageing. */
+/* All but TCP and SCTP: UDP, ICMP and its errors, protocols without ports; ageing. */
 #include "test_fixture.h"
 
 static int setup(void **state)
@@ -390,73 +390,7 @@ static void tcp_error_must_be_about_what_is_in_flight(void **state)
 	assert_int_equal(state_of(f, ref), OB_SESSION_TCP_SYN_SENT);
 }
 
-/* ---- SCTP, others ---- */
-
-static void sctp(struct fx_pkt *p, bool back, uint8_t chunk, uint8_t second)
-{
-	fx_ip4(p, back ? FX_B : FX_A, back ? FX_A : FX_B, IPPROTO_SCTP);
-	fx_ports(p, back ? 38412 : 9, back ? 9 : 38412);
-	fx_l4(p)[12] = chunk;
-	fx_l4(p)[15] = 5; /* padded */
-	fx_l4(p)[20] = second;
-	fx_l4(p)[23] = 4;
-	fx_len(p, second != 0 ? 24 : 20);
-}
-
-static unsigned sctp_track(struct fx *f, bool back, uint8_t chunk, uint8_t second)
-{
-	struct fx_pkt p;
-
-	sctp(&p, back, chunk, second);
-	return fx_track(f, &p);
-}
-
-static void sctp_association_opens_and_shuts_down(void **state)
-{
-	struct fx *f = *state;
-	struct fx_pkt p;
-	uint32_t ref;
-
-	sctp(&p, false, 0, 0);
-	assert_int_equal(fx_add(f, &p, &ref), -EPROTO);
-	sctp(&p, false, 1, 6);
-	assert_int_equal(fx_add(f, &p, &ref), -EPROTO);
-	sctp(&p, false, 1, 0);
-	assert_int_equal(fx_add(f, &p, &ref), 0);
-	assert_int_equal(state_of(f, ref), OB_SESSION_SCTP_INIT);
-	assert_int_equal(sctp_track(f, false, 3, 0), OB_DROP_TCP_STATE);
-	assert_int_equal(sctp_track(f, true, 2, 0), OB_PASS);
-	assert_int_equal(sctp_track(f, false, 10, 3), OB_PASS);
-	assert_int_equal(state_of(f, ref), OB_SESSION_SCTP_INIT);
-	assert_int_equal(sctp_track(f, true, 11, 3), OB_PASS);
-	assert_int_equal(state_of(f, ref), OB_SESSION_SCTP_ESTABLISHED);
-	assert_int_equal(sctp_track(f, false, 3, 0), OB_PASS);
-	assert_int_equal(sctp_track(f, false, 3, 7), OB_PASS);
-	assert_int_equal(state_of(f, ref), OB_SESSION_SCTP_SHUTDOWN);
-	assert_int_equal(sctp_track(f, true, 8, 0), OB_PASS);
-	assert_int_equal(sctp_track(f, false, 14, 0), OB_PASS);
-	assert_int_equal(state_of(f, ref), OB_SESSION_SCTP_CLOSED);
-	assert_int_equal(sctp_track(f, false, 1, 0), OB_SESSION_MISS);
-}
-
-static void sctp_abort_ends_and_rubbish_is_malformed(void **state)
-{
-	struct fx *f = *state;
-	struct fx_pkt p;
-	uint32_t ref;
-
-	sctp(&p, false, 1, 0);
-	assert_int_equal(fx_add(f, &p, &ref), 0);
-	fx_l4(&p)[15] = 3; /* shorter than a chunk's header */
-	assert_int_equal(fx_track(f, &p), OB_DROP_MALFORMED_L4);
-	fx_len(&p, 12);
-	assert_int_equal(fx_track(f, &p), OB_DROP_MALFORMED_L4);
-	assert_int_equal(sctp_track(f, true, 6, 0), OB_PASS);
-	assert_int_equal(state_of(f, ref), OB_SESSION_SCTP_CLOSED);
-	fx_len(&p, 3);
-	assert_int_equal(ob_session_key4_of(&p.m, &p.meta, FX_ENI, &(struct ob_session_key4){0}),
-	    OB_DROP_MALFORMED_L4);
-}
+/* ---- others ---- */
 
 static void protocols_without_ports_go_by_addresses(void **state)
 {
@@ -499,8 +433,6 @@ int main(void)
 	    T(error_that_tells_too_little_is_unrelated),
 	    T(ipv6_error_behind_extension_headers_is_found),
 	    T(tcp_error_must_be_about_what_is_in_flight),
-	    T(sctp_association_opens_and_shuts_down),
-	    T(sctp_abort_ends_and_rubbish_is_malformed),
 	    T(protocols_without_ports_go_by_addresses),
 	};
 

@@ -134,6 +134,28 @@ static void make_tcp(struct input *in, struct model_pkt *p)
 	p->len = w & 16 ? w * 5u : 0;
 }
 
+static void make_sctp(struct input *in, struct model_pkt *p)
+{
+	uint8_t what = byte(in), tag = byte(in);
+	const struct model_session *s;
+	unsigned dir;
+	int i = model_find(&model, &p->key, &dir);
+
+	p->chunk = what & 15;
+	p->reflected = (what & 16) != 0;
+	p->init_tag = p->chunk == 1 || p->chunk == 2 ? tag >> 2 & 3 : 0;
+	p->tag = tag >> 4;
+	if (i < 0)
+		return;
+	s = &model.s[i];
+	if ((tag & 3) == 1)
+		p->tag = s->d[dir].tag;
+	else if ((tag & 3) == 2)
+		p->tag = s->d[dir].new_tag;
+	else if ((tag & 3) == 3)
+		p->tag = s->d[1 - dir].tag;
+}
+
 static void make_pkt(struct input *in, struct model_pkt *p, struct fx_pkt *k, bool known)
 {
 	struct fx_seg g;
@@ -162,10 +184,8 @@ static void make_pkt(struct input *in, struct model_pkt *p, struct fx_pkt *k, bo
 		break;
 	case IPPROTO_SCTP:
 		fx_ports(k, (uint16_t)p->key.sport, (uint16_t)p->key.dport);
-		p->chunk = byte(in) & 15;
-		fx_l4(k)[12] = (uint8_t)p->chunk;
-		fx_l4(k)[15] = 4;
-		fx_len(k, 16);
+		make_sctp(in, p);
+		fx_sctp(k, (uint8_t)p->chunk, p->reflected, p->tag, p->init_tag);
 		break;
 	case IPPROTO_ICMP:
 	case IPPROTO_ICMPV6: {

@@ -218,7 +218,8 @@ void session_set_fast(struct ob_session_shard *s, uint32_t id, unsigned state);
 uint32_t session_due(const struct ob_session_shard *s, uint32_t id);
 
 /* sctp.c */
-int session_sctp_open(const struct rte_mbuf *pkt, const struct ob_meta *meta);
+int session_sctp_open(
+    struct ob_session_line line[2], const struct rte_mbuf *pkt, const struct ob_meta *meta);
 unsigned session_sctp_track(struct ob_session_shard *s, uint32_t ref, const struct rte_mbuf *pkt,
     const struct ob_meta *meta);
 

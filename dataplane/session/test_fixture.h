@@ -179,6 +179,21 @@ static inline void fx_tcp_seg(
 	fx_len(p, 20 + opts + g->len);
 }
 
+/* The same of an SCTP packet with one chunk, but for the ports. */
+static inline void fx_sctp(
+    struct fx_pkt *p, uint8_t chunk, bool reflected, uint32_t tag, uint32_t init_tag)
+{
+	rte_be32_t w[2] = {rte_cpu_to_be_32(tag), rte_cpu_to_be_32(init_tag)};
+	uint8_t *l4 = fx_l4(p);
+
+	memcpy(l4 + 4, &w[0], 4);
+	l4[12] = chunk;
+	l4[13] = reflected;
+	l4[15] = 20;
+	memcpy(l4 + 16, &w[1], 4);
+	fx_len(p, 12 + 20);
+}
+
 /* Key of the packet, and the session that it would make: no rewrite. */
 static inline struct ob_session_new fx_new(const struct fx_pkt *p)
 {

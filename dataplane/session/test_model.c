@@ -294,34 +294,72 @@ static unsigned tcp(
 	return OB_PASS;
 }
 
+static bool sctp_malformed(const struct model_pkt *p)
+{
+	return (p->chunk == 1 || p->chunk == 2) && p->init_tag == 0;
+}
+
+static bool sctp_tag(
+    const struct model_end *e, const struct model_end *peer, const struct model_pkt *p)
+{
+	const struct model_end *whose = e;
+
+	if (p->chunk == 1)
+		return p->tag == 0;
+	if (p->reflected && (p->chunk == 6 || p->chunk == 14))
+		whose = peer;
+	return p->tag != 0 && (p->tag == whose->tag || p->tag == whose->new_tag);
+}
+
+static void sctp_announce(struct model_end *peer, uint32_t tag)
+{
+	if (peer->tag == 0 || peer->tag == tag)
+		peer->tag = tag;
+	else
+		peer->new_tag = tag;
+}
+
 static unsigned sctp(struct model_session *s, unsigned dir, const struct model_pkt *p)
 {
+	struct model_end *e = &s->d[dir], *peer = &s->d[1 - dir];
+	bool opening = s->state == OB_SESSION_SCTP_INIT;
+	uint32_t old = e->tag;
+
+	if (sctp_malformed(p))
+		return OB_DROP_MALFORMED_L4;
+	if (!sctp_tag(e, peer, p))
+		return OB_DROP_TCP_STATE;
 	switch (p->chunk) {
 	case 6:
 	case 14:
 		s->state = OB_SESSION_SCTP_CLOSED;
 		return OB_PASS;
 	case 1:
-		return s->state == OB_SESSION_SCTP_CLOSED ? (unsigned)OB_SESSION_MISS : OB_PASS;
+		if (s->state == OB_SESSION_SCTP_CLOSED)
+			return OB_SESSION_MISS;
+		/* fallthrough */
+	case 2:
+		sctp_announce(peer, p->init_tag);
+		return OB_PASS;
 	case 11:
-		if (s->state == OB_SESSION_SCTP_INIT) {
-			if (dir == 0)
-				return OB_DROP_TCP_STATE;
+		if (opening)
 			s->state = OB_SESSION_SCTP_ESTABLISHED;
+		/* fallthrough */
+	case 10:
+		if (p->tag == e->new_tag) {
+			e->tag = e->new_tag;
+			e->new_tag = old;
 		}
 		return OB_PASS;
 	case 7:
 	case 8:
 		if (s->state == OB_SESSION_SCTP_ESTABLISHED)
 			s->state = OB_SESSION_SCTP_SHUTDOWN;
-		else if (s->state == OB_SESSION_SCTP_INIT)
-			return OB_DROP_TCP_STATE;
-		return OB_PASS;
-	case 2:
-	case 10:
+		return opening ? (unsigned)OB_DROP_TCP_STATE : OB_PASS;
+	case 9:
 		return OB_PASS;
 	default:
-		return s->state == OB_SESSION_SCTP_INIT ? (unsigned)OB_DROP_TCP_STATE : OB_PASS;
+		return opening ? (unsigned)OB_DROP_TCP_STATE : OB_PASS;
 	}
 }
 
@@ -351,7 +389,10 @@ static int open_state(struct model *m, struct model_session *s, const struct mod
 		return p->key.sport == (p->key.family == 6 ? 128u : 8u) << 8 ? -EPROTO
 									     : OB_SESSION_ICMP_NEW;
 	case IPPROTO_SCTP:
-		return p->chunk == 1 ? OB_SESSION_SCTP_INIT : -EPROTO;
+		if (p->chunk != 1 || p->tag != 0 || p->init_tag == 0)
+			return -EPROTO;
+		s->d[1].tag = p->init_tag;
+		return OB_SESSION_SCTP_INIT;
 	default:
 		return OB_SESSION_OTHER_NEW;
 	}

@@ -16,8 +16,9 @@ struct model_key {
 struct model_end {
 	bool known, acked, fin, liberal;
 	uint32_t end, max_end, max_ack;
-	uint32_t win; /* largest, before scaling */
-	int scale;    /* -1: not offered */
+	uint32_t tag, new_tag; /* SCTP: what its packets carry, or may; 0: not known */
+	uint32_t win;	       /* largest, before scaling */
+	int scale;	       /* -1: not offered */
 	uint64_t n_pkts, n_bytes;
 	uint32_t seen;
 };
@@ -37,6 +38,8 @@ struct model_pkt {
 	uint32_t seq, ack, win, len;
 	int scale;
 	unsigned chunk; /* SCTP: the only one */
+	uint32_t tag, init_tag;
+	bool reflected; /* the tag is the receiver's */
 	uint32_t bytes; /* of the frame */
 };
 

@@ -99,7 +99,7 @@ int session_open(uint16_t eni, uint8_t proto, struct ob_session_line line[2],
 	case IPPROTO_ICMPV6:
 		return session_icmp_opens(proto, pkt, meta) ? OB_SESSION_ICMP_NEW : -EPROTO;
 	case IPPROTO_SCTP:
-		return session_sctp_open(pkt, meta);
+		return session_sctp_open(line, pkt, meta);
 	default:
 		return OB_SESSION_OTHER_NEW;
 	}

@@ -31,6 +31,7 @@ def handshake(**k):
     return tcp(SYN, win=0x2f, **k) + tcp(SYNACK, back=True, win=0x3f) + tcp(ACK)
 
 
+SCTP_OPEN = other(SCTP, more=[1, 4, 0]) + other(SCTP, True, [2, 9]) + other(SCTP, more=[10, 1]) + other(SCTP, True, [11, 1])
 SEEDS = {
     'open-data-close': handshake() + tcp(PSH, win=0x1f) * 3 + tcp(ACK, True) * 2 + tcp(FIN) + tcp(ACK, True)
     + tcp(FIN, True) + tcp(ACK) + [TIME, 128 | 20] + [CHECK],
@@ -45,8 +46,13 @@ SEEDS = {
     'windows': handshake() + sum((tcp(ACK, b, 0x1f, s, a) for b in (False, True) for s in range(16) for a in (0, 9)), []),
     'udp-icmp-esp': other(UDP, more=[8]) + other(UDP, True) + other(ICMP, more=[0]) + other(ICMP, True)
     + other(ESP, more=[1]) + other(ESP, True) + [TIME, 128 | 100, CHECK],
-    'sctp': other(SCTP, more=[1, 0]) + other(SCTP, True, [2]) + other(SCTP, more=[10]) + other(SCTP, True, [11])
-    + other(SCTP, more=[0]) + other(SCTP, more=[7]) + other(SCTP, True, [8]) + other(SCTP, more=[14]) + other(SCTP, more=[1]),
+    # After the chunk: tag (1 its own, 2 the new one, 3 the other's), initiate tag << 2.
+    'sctp': SCTP_OPEN + other(SCTP, more=[0, 1]) + other(SCTP, more=[0, 3]) + other(SCTP, more=[7, 1]) + other(SCTP, True, [8, 1])
+    + other(SCTP, more=[14, 1]) + other(SCTP, more=[1, 4]),
+    'sctp-anew': SCTP_OPEN + other(SCTP, more=[1, 12]) + other(SCTP, True, [2, 14]) + other(SCTP, True, [0, 1])
+    + other(SCTP, more=[10, 2]) + other(SCTP, True, [11, 2]) + other(SCTP, more=[0, 1]) + other(SCTP, more=[0, 2]) + other(SCTP, True, [22, 3]),
+    'sctp-cross': other(SCTP, more=[1, 4, 0]) + other(SCTP, True, [1, 8]) + other(SCTP, more=[2, 5]) + other(SCTP, True, [2, 9])
+    + other(SCTP, True, [10, 1]) + other(SCTP, more=[11, 1]) + other(SCTP, True, [6, 1]),
     'fill': sum(([PKT, 0, w | 32, p, 8] for w in range(16) for p in (UDP, UDP | 8, UDP | 16, ESP)), []) + [CHECK, TIME, 255, CHECK],
     'errors': handshake() + tcp(PSH, win=0x1f) + sum(([ERR, 0] + tcp(PSH, win=0x1f, seq=s)[1:] + [60] for s in range(16)), []),
     'held-flush': other(UDP, more=[8]) + [HELD] + other(UDP)[1:] + [1, HELD] + other(UDP)[1:] + [1] + other(UDP, more=[8]) + [250, TIME, 1, TIME, 1, CHECK],
