@@ -13,6 +13,7 @@ class Peer:
     def __init__(self, rng, scale):
         self.snd, self.rcv, self.una = 0, 0, 0  # next to send, next expected, acknowledged by the other
         self.win = rng.choice(WINDOWS[3:])
+        self.offered = 0  # window that the other knows, in bytes
         self.scale = scale
         self.fin, self.syn = False, False
 
@@ -21,23 +22,29 @@ class Conversation:
     def __init__(self, rng):
         self.rng, self.lines = rng, []
         scaled = rng.random() < 0.5
-        self.a = Peer(rng, rng.choice((0, 2, 7, 14)) if scaled else None)
-        self.b = Peer(rng, rng.choice((0, 2, 7, 14)) if scaled and rng.random() < 0.9 else None)
+        self.a = Peer(rng, rng.choice((0, 2, 7, 10)) if scaled else None)
+        self.b = Peer(rng, rng.choice((0, 2, 7, 10)) if scaled and rng.random() < 0.9 else None)
 
-    def say(self, who, flags, **args):
-        if args.get("ack") == who.rcv:
-            self.other(who).una = who.rcv
+    def line(self, who, flags, **args):
         words = " ".join(f"{k}={v}" for k, v in args.items() if v is not None)
         self.lines.append(f"{'>' if who is self.a else '<'} {flags} {words}".rstrip())
+
+    def say(self, who, flags, **args):
+        """What an end says, and the other hears."""
+        if args.get("ack") == who.rcv:
+            self.other(who).una = who.rcv
+        if "win" in args:
+            # A SYN's window is not scaled.
+            scaled = "S" not in flags and self.a.scale is not None and self.b.scale is not None
+            who.offered = who.win << who.scale if scaled else who.win
+        self.line(who, flags, **args)
 
     def other(self, who):
         return self.b if who is self.a else self.a
 
     def room(self, who):
         """How much its peer lets it send."""
-        peer = self.other(who)
-        shift = peer.scale if self.a.scale is not None and self.b.scale is not None else 0
-        return (peer.win << shift) - (who.snd - who.una)
+        return self.other(who).offered - (who.snd - who.una)
 
     # ---- what ends do ----
 
@@ -136,16 +143,16 @@ class Conversation:
         near = rng.choice((0, far))
         flags = rng.choice(("A", "PA", "R", "RA", "FA"))
         if flags in ("R", "RA") or near == 0:
-            self.say(who, flags, seq=who.snd + far, ack=who.rcv, win=1000, len=10 if flags == "PA" else None)
+            self.line(who, flags, seq=who.snd + far, ack=who.rcv, win=1000, len=10 if flags == "PA" else None)
         else:
-            self.say(who, flags, seq=who.snd, ack=who.rcv + abs(far), win=1000, len=10 if flags == "PA" else None)
+            self.line(who, flags, seq=who.snd, ack=who.rcv + abs(far), win=1000, len=10 if flags == "PA" else None)
 
     def nonsense(self, who):
-        self.say(who, self.rng.choice(("none", "SF", "SR", "FPU", "SFRPAU", "F", "P")), seq=who.snd, ack=who.rcv)
+        self.line(who, self.rng.choice(("none", "SF", "SR", "FPU", "SFRPAU", "F", "P")), seq=who.snd, ack=who.rcv)
 
     def stray_syn(self, who):
         if who is self.a:
-            self.say(who, "S", seq=who.snd + self.rng.randint(1 << 20, 1 << 29), win=1000)
+            self.line(who, "S", seq=who.snd + self.rng.randint(1 << 20, 1 << 29), win=1000)
             self.ack(self.other(who))
 
     def again(self):
