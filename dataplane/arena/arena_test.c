@@ -107,7 +107,7 @@ static void huge_pages_are_taken_at_once_or_not_at_all(void **state)
 
 	(void)state;
 	assert_int_equal(ob_arena_create_huge("h", 1ull << 46, &a), -ENOMEM);
-	rc = ob_arena_create_huge("h", 3ull << 20, &a);
+	rc = ob_arena_create_huge("h", 7ull << 20, &a);
 	if (rc == -ENOMEM || rc == -ENOSYS || rc == -EINVAL)
 		skip();
 	assert_int_equal(rc, 0);
@@ -121,8 +121,8 @@ static void huge_pages_are_taken_at_once_or_not_at_all(void **state)
 			assert_int_equal(ob_arena_del_region(a, "x"), 0);
 	}
 	/* To the last byte: all of it was set aside. */
-	assert_int_equal(ob_arena_region(a, "y", 1, 3ull << 20, (void **)&p, &fresh), 0);
-	memset(p, 9, 3u << 20);
+	assert_int_equal(ob_arena_region(a, "y", 1, 6ull << 20, (void **)&p, &fresh), 0);
+	memset(p, 9, 6u << 20);
 	assert_int_equal(ob_arena_open(ob_arena_fd(a), &b), 0);
 	assert_int_equal(ob_arena_region(b, "x", 1, 100000, (void **)&q, &fresh), 0);
 	assert_false(fresh);
