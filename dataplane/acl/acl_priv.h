@@ -176,5 +176,7 @@ void acl_groups_fini(void);
 int acl_binds_init(void);
 void acl_binds_fini(void);
 uint32_t acl_group_bindings(uint32_t group);
+/* Is it bound for packets of the family? */
+bool acl_group_bound_as(uint32_t group, uint8_t family);
 /* Calls the hook for every ENI that has the group. */
 void acl_group_changed(uint32_t group);

@@ -668,6 +668,106 @@ static void damaged_store_is_opened_without_harm(void **state)
 	acl_rand_group_free(g);
 }
 
+/* Chains that bite their own tail, or another one. */
+static void crossed_chains_are_cut(void **state)
+{
+	struct acl_shape s = {
+	    .family = AF_INET, .n_rules = 60, .max_prefixes = 60, .max_ranges = 5, .any_in = 50};
+	struct acl_rand rnd = {.state = 17};
+	struct ob_acl_group_cfg *g = acl_rand_group(&rnd, &s);
+	const uint32_t words = 4096 / 4;
+
+	(void)state;
+	for (unsigned way = 0; way < 3; way++) {
+		uint32_t *blocks, first[2], n = 0;
+		bool fresh;
+
+		for (uint32_t i = 0; i < 2; i++)
+			assert_int_equal(ob_acl_group_set(i, g, err, sizeof(err)), 0);
+		assert_int_equal(ob_acl_bind(ENI, OB_ACL_OUT, 1, 1, NULL, 0), 0);
+		assert_int_equal(
+		    ob_arena_region(arena, "acl.blocks.0", 1, 8u << 20, (void **)&blocks, &fresh),
+		    0);
+		/* {next + 1, length, owner + 1, ...}: the first block of each, by the order in which they were written. */
+		for (uint32_t b = 0; n < 2; b++)
+			if (blocks[b * words + 2] == n + 1)
+				first[n++] = b;
+		assert_true(first[1] > first[0] + 1);
+		if (way == 0)
+			blocks[(first[1] + 1) * words] = first[1] + 1;
+		else if (way == 1)
+			blocks[(first[1] + 1) * words] = first[0] + 2;
+		else
+			blocks[(first[1] + 1) * words] = UINT32_MAX;
+		restart();
+		assert_int_equal(ask("10.0.0.1", "10.0.0.1", 6, 80, NULL), OB_ACL_DENY);
+		/* The other one is whole. */
+		assert_int_equal(ob_acl_group_set(0, g, err, sizeof(err)), 0);
+		assert_int_equal(ob_acl_group_set(1, g, err, sizeof(err)), 0);
+		ob_acl_eni_clear(ENI);
+		assert_int_equal(ob_acl_group_del(0, NULL, 0), 0);
+		assert_int_equal(ob_acl_group_del(1, NULL, 0), 0);
+	}
+	acl_rand_group_free(g);
+}
+
+/* Bounds that differ from others only far behind. */
+static void long_runs_of_zeros_are_looked_into(void **state)
+{
+	const struct simple_rule r[] = {
+	    {"2001:db8::1/128", OB_ACL_DENY, 1},
+	    {"2001:db8::4:0/112", OB_ACL_DENY, 1},
+	    {"2001:db9::/32", OB_ACL_DENY, 1},
+	    {"::1/128", OB_ACL_DENY, 1},
+	    {"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128", OB_ACL_DENY, 1},
+	    {NULL, OB_ACL_PERMIT, 1},
+	};
+	const struct {
+		const char *dst;
+		enum ob_acl_verdict verdict;
+	} want[] = {
+	    {"2001:db8::", OB_ACL_PERMIT},
+	    {"2001:db8::1", OB_ACL_DENY},
+	    {"2001:db8::2", OB_ACL_PERMIT},
+	    {"2001:db8::3:ffff", OB_ACL_PERMIT},
+	    {"2001:db8::4:0", OB_ACL_DENY},
+	    {"2001:db8::4:ffff", OB_ACL_DENY},
+	    {"2001:db8::5:0", OB_ACL_PERMIT},
+	    {"2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", OB_ACL_PERMIT},
+	    {"2001:db9::", OB_ACL_DENY},
+	    {"2001:db9:ffff:ffff:ffff:ffff:ffff:ffff", OB_ACL_DENY},
+	    {"2001:dba::", OB_ACL_PERMIT},
+	    {"::", OB_ACL_PERMIT},
+	    {"::1", OB_ACL_DENY},
+	    {"::2", OB_ACL_PERMIT},
+	    {"ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe", OB_ACL_PERMIT},
+	    {"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", OB_ACL_DENY},
+	};
+
+	(void)state;
+	/* All of them, and each with the rest only, so that every root block comes about. */
+	for (unsigned only = 0; only < RTE_DIM(r); only++) {
+		struct simple_rule some[2] = {r[only], r[RTE_DIM(r) - 1]};
+
+		assert_int_equal(set_simple(1, AF_INET6, only == RTE_DIM(r) - 1 ? r : some,
+				     only == RTE_DIM(r) - 1 ? RTE_DIM(r) : 2),
+		    0);
+		assert_int_equal(ob_acl_bind(ENI, OB_ACL_OUT, 1, 1, NULL, 0), 0);
+		for (unsigned i = 0; i < RTE_DIM(want); i++) {
+			enum ob_acl_verdict v = want[i].verdict;
+
+			if (only < RTE_DIM(r) - 1) {
+				struct ob_acl_prefix p = prefix(r[only].dst);
+				uint8_t d[16];
+
+				assert_int_equal(inet_pton(AF_INET6, want[i].dst, d), 1);
+				v = oracle_prefix(&p, d) ? OB_ACL_DENY : OB_ACL_PERMIT;
+			}
+			assert_int_equal(ask("2001:db8::9", want[i].dst, 6, 80, NULL), v);
+		}
+	}
+}
+
 static void full_arena_is_enospc_and_changes_nothing(void **state)
 {
 	enum { N = 100000 };
@@ -715,6 +815,8 @@ int main(void)
 	    TEST(groups_tags_bindings_and_defaults_survive),
 	    TEST(damaged_group_denies_until_it_is_set_anew),
 	    TEST(damaged_store_is_opened_without_harm),
+	    TEST(crossed_chains_are_cut),
+	    TEST(long_runs_of_zeros_are_looked_into),
 	    TEST(full_arena_is_enospc_and_changes_nothing),
 	};
 

@@ -166,6 +166,14 @@ uint32_t acl_group_bindings(uint32_t group)
 	return n;
 }
 
+bool acl_group_bound_as(uint32_t group, uint8_t family)
+{
+	for (unsigned i = 0; i < OB_ACL_MAX_ENIS * OB_ACL_N_DIRS; i++)
+		if (holds(binds[i / 2][i % 2][family_idx(family)], group) > 0)
+			return true;
+	return false;
+}
+
 void acl_group_changed(uint32_t group)
 {
 	for (uint16_t eni = 0; eni < OB_ACL_MAX_ENIS; eni++) {

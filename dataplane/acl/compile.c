@@ -308,23 +308,40 @@ static bool matches_proto(const struct ob_acl_rule *r, unsigned proto, enum acl_
 	return l4 == ACL_L4_ICMP || r->n_icmp == 0;
 }
 
+static int intern_proto(struct compile *c, unsigned proto, enum acl_l4 l4, uint32_t *ref)
+{
+	uint64_t set[ACL_MAX_WORDS] = {0}, hash = 0;
+
+	for (uint32_t r = 0; r < c->cfg->n_rules; r++) {
+		if (!matches_proto(&c->cfg->rules[r], proto, l4))
+			continue;
+		set[r / 64] |= 1ull << r % 64;
+		hash ^= acl_rule_hash(r);
+	}
+	return acl_intern(&c->b, set, hash, ref);
+}
+
 static int compile_protos(struct compile *c)
 {
+	uint32_t others = 0; /* of protocols without ports that no rule names: one record */
+	uint64_t named[4] = {0};
+	bool have_others = false;
+
+	for (uint32_t r = 0; r < c->cfg->n_rules; r++)
+		for (unsigned i = 0; i < 4; i++)
+			named[i] |= c->cfg->rules[r].protos[i];
 	for (unsigned p = 0; p < 256; p++) {
 		enum acl_l4 l4 = l4_of(c->cfg->family, p);
-		uint64_t set[ACL_MAX_WORDS] = {0}, hash = 0;
-		uint32_t ref;
-		int rc;
+		bool other = l4 == ACL_L4_NONE && !(named[p / 64] >> p % 64 & 1);
+		uint32_t ref = others;
+		int rc = other && have_others ? 0 : intern_proto(c, p, l4, &ref);
 
-		for (uint32_t r = 0; r < c->cfg->n_rules; r++) {
-			if (!matches_proto(&c->cfg->rules[r], p, l4))
-				continue;
-			set[r / 64] |= 1ull << r % 64;
-			hash ^= acl_rule_hash(r);
-		}
-		rc = acl_intern(&c->b, set, hash, &ref);
 		if (rc < 0)
 			return rc;
+		if (other) {
+			others = ref;
+			have_others = true;
+		}
 		c->c->proto[p] = ref | (uint32_t)l4 << ACL_L4_SHIFT;
 	}
 	return 0;

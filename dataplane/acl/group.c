@@ -160,7 +160,7 @@ int ob_acl_group_set(uint32_t idx, const struct ob_acl_group_cfg *cfg, char *err
 	if (rc < 0)
 		return rc;
 	old = acl_groups[idx];
-	if (acl_group_bindings(idx) > 0 && old != NULL && old->family != cfg->family)
+	if (acl_group_bound_as(idx, cfg->family == AF_INET ? AF_INET6 : AF_INET))
 		return acl_fail(
 		    -EBUSY, err, err_len, "the group is bound: its address family cannot change");
 	rc = acl_pack_group(cfg, &bytes, &len);
