@@ -7,6 +7,8 @@
  */
 #pragma once
 
+#include "ob_bus.h"
+
 #include <assert.h>
 #include <stdint.h>
 

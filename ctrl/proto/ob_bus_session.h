@@ -2,6 +2,8 @@
 /* Records of the card bus for NAT, allowances and live connections. Included by ob_bus.h. */
 #pragma once
 
+#include "ob_bus.h"
+
 #include <assert.h>
 #include <stdint.h>
 

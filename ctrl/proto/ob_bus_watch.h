@@ -2,6 +2,8 @@
 /* Records of the card bus for packet capture and for tracing. Included by ob_bus.h. */
 #pragma once
 
+#include "ob_bus.h"
+
 #include <assert.h>
 #include <stdint.h>
 

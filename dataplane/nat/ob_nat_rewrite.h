@@ -9,6 +9,8 @@
 #include <rte_tcp.h>
 #include <rte_udp.h>
 
+#include "ob_nat.h"
+
 /* Sum of the words of 'a' less those of 'b', in memory order, for a one's complement sum (byte order and word size do not matter). */
 static inline uint64_t ob_nat_diff32(uint32_t b, uint32_t a)
 {
