@@ -18,7 +18,7 @@ bool is_icmp_error(const struct rte_mbuf *pkt, const struct ob_meta *m)
 	if (m->flags & OB_PKT_IP6)
 		return (type & ICMP6_INFOMSG_MASK) == 0;
 	return type == ICMP_DEST_UNREACH || type == ICMP_TIME_EXCEEDED ||
-	       type == ICMP_PARAMETERPROB;
+	       type == ICMP_PARAMETERPROB || type == ICMP_SOURCE_QUENCH || type == ICMP_REDIRECT;
 }
 
 static inline uint16_t src_half(uint32_t ports)
@@ -397,6 +397,23 @@ unsigned admit(struct ob_worker *w, const struct ob_eni *eni, bool from_guest, u
 	return open_new(w, s, eni, from_guest, &n, pkt, m, first);
 }
 
+/* What no peer may open a connection with: group addresses, and neighbour discovery, which is the card's alone to speak to a guest
+ * (a peer's advertisement would be the guest's router). The virtual router in front of a public address takes a hop off. */
+static unsigned unfit_for_guest(const struct rte_mbuf *pkt, const struct ob_meta *m)
+{
+	const uint8_t *p = l3_of(pkt, m);
+	bool is_ip4 = (m->flags & OB_PKT_IP4) != 0;
+
+	if (is_ip4 ? p[16] >= 224 : p[24] == 0xff)
+		return OB_DROP_MULTICAST;
+	if (!is_ip4 && (m->flags & (OB_PKT_ICMP | OB_PKT_LATER_FRAG)) == OB_PKT_ICMP &&
+	    *l4_of(pkt, m) >= ND_ROUTER_SOLICIT && *l4_of(pkt, m) <= ND_REDIRECT)
+		return OB_DROP_MULTICAST;
+	if ((m->flags & OB_PKT_ROUTED) && p[is_ip4 ? 8 : 7] <= 1)
+		return OB_DROP_TTL_EXPIRED;
+	return OB_PASS;
+}
+
 /* The rest of the policy for what is sent to guests. */
 void ob_stage_admit_in(struct ob_worker *w, struct ob_burst *b, struct ob_edges *e)
 {
@@ -414,6 +431,8 @@ void ob_stage_admit_in(struct ob_worker *w, struct ob_burst *b, struct ob_edges 
 		if (m.flags & OB_PKT_TO_NAT)
 			first.to = vnet_of_vni(m.vni);
 		if (likely(eni != NULL))
+			why = unfit_for_guest(f->pkt[i], &m);
+		if (why == OB_PASS)
 			why = admit(w, eni, false, gen, i > 0, f->pkt[i], &m, first);
 		if (unlikely(why != OB_PASS)) {
 			ob_drop(w, (enum ob_drop)why, m.out_vif, f->pkt[i]);

@@ -264,6 +264,8 @@ static verdict_t to_public(
 	dst = ob_eni_at(owner.eni);
 	if (dst == NULL)
 		return DROP(OB_DROP_NAT_UNSOLICITED);
+	if ((m->flags & OB_PKT_ROUTED) && l3_of(pkt, m)[8] <= 1)
+		return EDGE(OB_EDGE_TTL);
 	m->out_vif = dst->vif;
 	m->vni = vnet->vni;
 	m->mtu = dst->mtu;

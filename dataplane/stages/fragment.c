@@ -103,7 +103,14 @@ void ob_stage_fragment(
 		if (frag == NULL)
 			goto err_frags;
 		out->meta[out->n] = m;
-		out->meta[out->n].flags |= OB_PKT_FRAG | (f.off ? OB_PKT_LATER_FRAG : 0);
+		out->meta[out->n].flags |= OB_PKT_FRAG;
+		if (f.off != 0) {
+			/* As parse has it: without its header it is of no protocol that has ports. */
+			out->meta[out->n].flags &=
+			    (uint16_t) ~(OB_PKT_TCP | OB_PKT_UDP | OB_PKT_ICMP);
+			out->meta[out->n].flags |= OB_PKT_LATER_FRAG;
+			out->meta[out->n].l4_len = 0;
+		}
 		out->meta[out->n].l3_len = (uint16_t)(sizeof(struct rte_ipv4_hdr) + f.opts_len);
 		out->pkt[out->n++] = frag;
 		if (f.off == 0) {

@@ -2,6 +2,8 @@
 /* The one lookup of a packet's way. What belongs to a connection whose way is decided goes on; the rest is the policy's. */
 #include "stages_priv.h"
 
+#include <netinet/ip_icmp.h>
+
 #include <rte_cycles.h>
 
 /* What is known of a packet before its connection is: OB_PASS, why it is dropped, or one of these. */
@@ -110,6 +112,25 @@ void way_translates(struct ob_meta *m, const struct ob_session_way *way)
 		m->mtu = (uint16_t)(m->mtu - ob_nat64_growth(m));
 }
 
+/* The sender of an error is in no key: a guest's is one of its own addresses. Redirects are for the hosts of a link, and there are none here
+ * that the card does not stand between. */
+static __rte_noinline bool error_may_pass(
+    bool from_guest, const struct rte_mbuf *pkt, const struct ob_meta *m)
+{
+	const struct ob_eni *eni = ob_eni_at(m->eni);
+	const uint8_t *p = l3_of(pkt, m);
+	rte_be32_t src;
+
+	if ((m->flags & OB_PKT_IP4) && *l4_of(pkt, m) == ICMP_REDIRECT)
+		return false;
+	if (!from_guest)
+		return true;
+	if (eni == NULL || !(m->flags & OB_PKT_IP4))
+		return eni != NULL && eni_has6(eni, p + 8);
+	memcpy(&src, p + 12, 4);
+	return eni_has4(eni, src);
+}
+
 static __rte_always_inline unsigned go_on(struct ob_session_shard *s, struct way_memo *memo,
     bool from_guest, bool is_error, const struct ob_session_way *way, const struct rte_mbuf *pkt,
     struct ob_meta *m)
@@ -118,6 +139,14 @@ static __rte_always_inline unsigned go_on(struct ob_session_shard *s, struct way
 
 	if (unlikely(session_wrong_side(way, from_guest)))
 		return OB_DROP_SPOOFED_IP;
+	/* The function is another ENI's since the way was decided, and the policy's turn has not come. */
+	if (!from_guest && unlikely(way->out != (OB_WAY_LOCAL | (uint32_t)m->out_vif)))
+		return OB_DROP_NO_INNER_ENI;
+	/* Answers to a public address come from outside, not through the guest's own network. */
+	if (!from_guest && unlikely((way->flags & WAY_NAT) && !(m->flags & OB_PKT_TO_NAT)))
+		return OB_DROP_NAT_UNSOLICITED;
+	if (unlikely(is_error) && !error_may_pass(from_guest, pkt, m))
+		return from_guest ? OB_DROP_SPOOFED_IP : OB_DROP_ICMP_UNRELATED;
 	rc = unlikely(is_error) ? ob_session_track_error(s, m->session, pkt, m)
 				: ob_session_track(s, m->session, pkt, m);
 	if (likely(rc == OB_PASS))

@@ -45,8 +45,9 @@ enum {
 
 /* Contexts of fragments beside the ENIs': who has to know a fragment's ports before its session's stage does keeps books of its own. */
 enum {
-	CTX_PUBLIC = OB_MAX_ENIS,		/* + VNET: to find whose public address it is */
-	CTX_PLACE = OB_MAX_ENIS + OB_MAX_VNETS, /* + ENI: to find its worker */
+	CTX_PLACE = OB_SESSION_FRAG_OWNERS, /* + ENI: to find its worker; charged to the ENI */
+	CTX_PUBLIC = 2 * OB_SESSION_FRAG_OWNERS +
+		     OB_MAX_ENIS, /* + VNET: to find whose public address it is */
 };
 
 /* Keys of a burst, by family, and whose they are. */

@@ -10,8 +10,11 @@ static uint64_t all_drops(void)
 {
 	uint64_t sum = 0;
 
-	for (unsigned r = 0; r < OB_N_DROPS; r++)
+	for (unsigned r = 0; r < OB_N_DROPS; r++) {
 		sum += vpc_drops(OB_VIF_NONE, r);
+		for (uint16_t vif = GUEST_A; vif <= GUEST_C; vif++)
+			sum += vpc_drops(vif, r);
+	}
 	return sum;
 }
 

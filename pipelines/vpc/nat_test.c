@@ -258,6 +258,51 @@ static void public_addresses_work_from_inside(void **state)
 	}
 }
 
+static void what_the_card_cuts_is_translated_once(void **state)
+{
+	uint8_t all[4096], src[16];
+	struct test_pkt p, in;
+	unsigned ip, l4, end = 0;
+
+	(void)state;
+	outside();
+	p.len = 0;
+	tp_eth(&p, mac_router, mac_a, 0x0800);
+	ip = tp_ip(&p, "10.0.0.5", "8.8.8.8", 17, 0, 64, false);
+	l4 = tp_udp(&p, 1000, 53);
+	tp_fill(&p, 2500);
+	tp_ip_end(&p, ip);
+	tp_udp_end(&p, ip, l4, true);
+	vpc_from_guest(GUEST_A, &p);
+	assert_int_equal(tv->n_wire, 2);
+	for (unsigned i = 0; i < 2; i++) {
+		vpc_inner(i, OB_ENCAP_VXLAN, 200, &in);
+		assert_int_equal((tp_get16(in.b + 20) & 0x1fff) * 8, end);
+		memcpy(all + end, in.b + 34, in.len - 34);
+		end += in.len - 34;
+	}
+	tp_addr("203.0.113.5", src);
+	assert_memory_equal(in.b + 26, src, 4);
+	assert_int_equal(end, 2508);
+	assert_memory_equal(all + 8, p.b + 42, 2500);
+	assert_int_equal(tp_l4_sum(in.b + 14, 17, all, end), 0xffff);
+}
+
+static void answers_do_not_come_through_the_guests_own_network(void **state)
+{
+	struct test_pkt p, in;
+	unsigned port;
+
+	(void)state;
+	outside();
+	port = public_port(1000, 53, "8.8.8.8");
+	tp_udp_frame(&in, mac_a, mac_far, "8.8.8.8", "203.0.113.5", 53, port, 70);
+	vpc_outer(&p, OB_ENCAP_VXLAN, "198.51.100.7", 100, &in);
+	vpc_from_wire(&p, 0);
+	expect(0, 0);
+	assert_int_equal(vpc_drops(GUEST_A, OB_DROP_NAT_UNSOLICITED), 1);
+}
+
 int nat_tests(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -265,6 +310,8 @@ int nat_tests(void)
 	    T(ports_come_back_and_never_collide),
 	    T(a_floating_ip_goes_both_ways),
 	    T(public_addresses_work_from_inside),
+	    T(what_the_card_cuts_is_translated_once),
+	    T(answers_do_not_come_through_the_guests_own_network),
 	};
 
 	return cmocka_run_group_tests_name("nat", tests, NULL, NULL);

@@ -382,6 +382,53 @@ static void a_hop_is_lost_in_a_session_too(void **state)
 	}
 }
 
+static void a_guest_sends_no_errors_as_somebody_else(void **state)
+{
+	struct test_pkt udp, p;
+
+	(void)state;
+	tp_udp_frame(&udp, mac_a, mac_far, "10.0.0.9", "10.0.0.5", 77, 78, 40);
+	from_far(&udp);
+	expect(1, 0);
+	udp_from_a(78, 77);
+	expect(0, 1);
+	for (unsigned own = 0; own < 2; own++) {
+		unsigned ip;
+
+		p.len = 0;
+		tp_eth(&p, mac_far, mac_a, 0x0800);
+		ip = tp_ip(&p, own ? "10.0.0.5" : "10.0.0.1", "10.0.0.9", 1, 0, 64, true);
+		tp_u32(&p, 0x03030000);
+		tp_u32(&p, 0);
+		tp_bytes(&p, udp.b + 14, 28);
+		tp_ip_end(&p, ip);
+		tp_put16(&p, 36, ~tp_sum(0, p.b + 34, p.len - 34) & 0xffff);
+		vpc_from_guest(GUEST_A, &p);
+		expect(0, own);
+	}
+	assert_int_equal(vpc_drops(GUEST_A, OB_DROP_SPOOFED_IP), 1);
+}
+
+static void a_peer_is_no_guests_router(void **state)
+{
+	struct test_pkt p;
+	unsigned ip;
+
+	(void)state;
+	p.len = 0;
+	tp_eth(&p, mac_a, mac_far, 0x86dd);
+	ip = tp_ip(&p, "fe80::1", "fd00::5", 58, 0, 255, false);
+	tp_u32(&p, 134u << 24);
+	tp_u32(&p, 0x40000708);
+	tp_u32(&p, 0);
+	tp_u32(&p, 0);
+	tp_ip_end(&p, ip);
+	tp_put16(&p, 56, ~tp_l4_sum(p.b + 14, 58, p.b + 54, p.len - 54) & 0xffff);
+	from_far(&p);
+	expect(0, 0);
+	assert_int_equal(vpc_drops(GUEST_A, OB_DROP_MULTICAST), 1);
+}
+
 int session_tests(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -395,6 +442,8 @@ int session_tests(void)
 	    T(a_burst_of_one_new_connection_is_one_session),
 	    T(icmp_errors_belong_to_connections),
 	    T(fragments_follow_their_first),
+	    T(a_guest_sends_no_errors_as_somebody_else),
+	    T(a_peer_is_no_guests_router),
 	    T(allowances_hold_and_are_counted),
 	    T(a_hop_is_lost_in_a_session_too),
 	};

@@ -31,7 +31,9 @@ static void to_local(struct ob_worker *w, struct ob_burst *b, struct ob_edges *e
 		struct ob_meta *m = &b->meta[i];
 		const struct ob_eni *eni = ob_eni_of_vif(m->out_vif);
 
-		if (unlikely(eni == NULL)) {
+		/* The function may be another ENI's since the way was decided. */
+		if (unlikely(eni == NULL || (!(m->flags & OB_PKT_TO_NAT) &&
+						memcmp(eni->mac, m->new_dmac, 6) != 0))) {
 			ob_drop(w, OB_DROP_NO_ENI, m->in_vif, b->pkt[i]);
 			continue;
 		}
@@ -161,22 +163,40 @@ static void uplink_input(struct ob_worker *w, struct ob_burst *b, const struct o
 	}
 }
 
+/* The ENI's number may be another's since the packet was handed over: then its function is another one, too. */
+static void still_bound(struct ob_worker *w, struct ob_burst *b, bool inward)
+{
+	unsigned k = 0;
+
+	for (unsigned i = 0; i < b->n; i++) {
+		const struct ob_meta *m = &b->meta[i];
+		const struct ob_eni *eni = ob_eni_at(m->eni);
+		uint16_t vif = inward ? m->out_vif : m->in_vif;
+
+		if (unlikely(eni == NULL || eni->vif != vif)) {
+			ob_drop(w, OB_DROP_NO_ENI, vif, b->pkt[i]);
+			continue;
+		}
+		if (k != i) {
+			b->pkt[k] = b->pkt[i];
+			b->meta[k] = *m;
+		}
+		k++;
+	}
+	b->n = (uint16_t)k;
+}
+
 /* A run of packets that go on at the same place. */
 static void resume(struct ob_worker *w, enum ob_resume at, struct ob_burst *b)
 {
-	const struct ob_eni *eni;
-
 	switch (at) {
 	case OB_RESUME_OUT:
-		eni = ob_eni_at(b->meta[0].eni);
-		if (likely(eni != NULL)) {
-			from_guest(w, eni, b, ob_stage_edges(w));
-			return;
-		}
-		for (unsigned i = 0; i < b->n; i++)
-			ob_drop(w, OB_DROP_NO_ENI, b->meta[i].in_vif, b->pkt[i]);
+		still_bound(w, b, false);
+		if (b->n > 0)
+			from_guest(w, ob_eni_at(b->meta[0].eni), b, ob_stage_edges(w));
 		return;
 	case OB_RESUME_IN:
+		still_bound(w, b, true);
 		to_guests(w, b, ob_stage_edges(w));
 		return;
 	default:
