@@ -123,6 +123,12 @@ static bool is_alive(const struct ob_session_shard *s, const struct ob_session_d
 	return d->n_parts != 0 && s->now - d->seen < LIFE_TICKS;
 }
 
+/* Who is charged: several contexts may be one ENI's (OB_SESSION_FRAG_OWNERS). */
+static uint32_t owner_of(uint32_t ctx_proto)
+{
+	return (ctx_proto >> 8) % OB_SESSION_FRAG_OWNERS;
+}
+
 static bool is_of(const struct ob_session_datagram *d, const struct fragment *f)
 {
 	return d->id == f->id && d->ctx_proto == f->ctx_proto && d->src[0] == f->src[0] &&
@@ -146,6 +152,8 @@ static struct ob_session_datagram *find(
 
 	h = mix(h ^ f->src[1] ^ seed[3], f->dst[1] ^ seed[4]);
 	h = mix(h ^ seed[5], ((uint64_t)f->ctx_proto << 32 | f->id) ^ seed[0]);
+	/* Once more: identifiers count up, and one product of a running number may step over most sets. */
+	h = mix(h ^ seed[1], seed[2]);
 	set = &s->frags[((h >> 32) * (s->region->n_frags / WAYS) >> 32) * WAYS];
 	*place = NULL;
 	for (unsigned i = 0; i < WAYS; i++) {
@@ -158,7 +166,7 @@ static struct ob_session_datagram *find(
 		else if (is_of(d, f))
 			return d;
 		else
-			n_eni += d->ctx_proto >> 8 == f->ctx_proto >> 8;
+			n_eni += owner_of(d->ctx_proto) == owner_of(f->ctx_proto);
 	}
 	if (n_eni >= ENI_WAYS)
 		*place = NULL;

@@ -5,7 +5,7 @@
 #include "session_priv.h"
 
 #define MAX_TRIES 4
-#define MAX_FREE  4096 /* records that one call passes over: who asks has other things to do */
+#define MAX_FREE  64 /* records that one call passes over: who asks has other things to do */
 
 static uint64_t pkts_of(const struct ob_session_line *l, uint16_t hi)
 {

@@ -309,6 +309,8 @@ unsigned ob_session_track_error(struct ob_session_shard *s, uint32_t ref,
  * at offset 8 (RFC 1858, 5722, 8200). 'ports': as ob_session_key4.ports.
  * Returns OB_PASS, OB_DROP_FRAG_LIMIT, OB_DROP_FRAG_ORDER, OB_DROP_FRAG_OVERLAP, OB_DROP_MALFORMED_L3, OB_DROP_MALFORMED_L4,
  * OB_DROP_ICMP_UNRELATED (an error in fragments). Context: owner. */
+#define OB_SESSION_FRAG_OWNERS \
+	8192u /* contexts that differ by a multiple of it share what one may hold of the table */
 unsigned ob_session_frag(struct ob_session_shard *s, uint32_t ctx, const struct rte_mbuf *pkt,
     const struct ob_meta *meta, uint32_t *ports);
 

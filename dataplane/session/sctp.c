@@ -165,6 +165,10 @@ unsigned session_sctp_track(struct ob_session_shard *s, uint32_t ref, const stru
 	next = next_of(l->state, p.chunks);
 	if (next == OB_SESSION_FREE)
 		return OB_DROP_TCP_STATE;
+	/* Only who knows the association's own tag ends it: that of an INIT which nobody has answered is anybody's. */
+	if ((next == OB_SESSION_SCTP_CLOSED || next == OB_SESSION_SCTP_SHUTDOWN) &&
+	    p.tag != (p.reflected ? peer->end : l->end))
+		next = l->state;
 	learn_tags(l, peer, &p);
 	if (next != l->state)
 		session_set_state(s, ref & ~1u, next);

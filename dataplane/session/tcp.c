@@ -112,7 +112,9 @@ static enum seg classify(
 		return RST;
 	if (g->flags & RTE_TCP_SYN_FLAG)
 		return g->flags & RTE_TCP_ACK_FLAG ? SYN_ACK : SYN;
-	if ((g->flags & RTE_TCP_FIN_FLAG) && (l->scale & TCP_FIN) == 0)
+	/* One that ends before what was sent is no end: the receiver takes it for old, and so does this. */
+	if ((g->flags & RTE_TCP_FIN_FLAG) && (l->scale & TCP_FIN) == 0 &&
+	    ((l->scale & (TCP_KNOWN | TCP_LIBERAL)) != TCP_KNOWN || !after(l->end, g->end)))
 		return FIN;
 	return (peer->scale & TCP_FIN) && g->ack == peer->end ? ACK_FIN : ACK;
 }
@@ -269,7 +271,9 @@ static unsigned segment(struct ob_session_line *l, struct ob_session_line *peer,
 		learn(l, peer, g);
 	}
 	if (seg == FIN) {
-		l->end = g->end;
+		/* A fragment of one does not say where it ends: learn has allowed for the longest. */
+		if (!g->partial)
+			l->end = g->end;
 		l->scale |= TCP_FIN;
 	}
 	return OB_PASS;

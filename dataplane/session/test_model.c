@@ -274,7 +274,9 @@ static unsigned tcp(
 			e->liberal = peer->liberal = true;
 		return why;
 	}
-	first_fin = (p->flags & RTE_TCP_FIN_FLAG) && !e->fin;
+	/* An end before what was sent is old data. */
+	first_fin = (p->flags & RTE_TCP_FIN_FLAG) && !e->fin &&
+		    (!e->known || e->liberal || diff(end_of(p), e->end) >= 0);
 	next = after_ack(s, dir, first_fin, !first_fin && peer->fin && p->ack == peer->end);
 	if (next == OB_SESSION_FREE)
 		return OB_DROP_TCP_STATE;
@@ -332,7 +334,9 @@ static unsigned sctp(struct model_session *s, unsigned dir, const struct model_p
 	switch (p->chunk) {
 	case 6:
 	case 14:
-		s->state = OB_SESSION_SCTP_CLOSED;
+		/* Nobody has answered the tag of a second INIT: whoever sent that does not end the association. */
+		if (p->tag == (p->reflected ? peer->tag : e->tag))
+			s->state = OB_SESSION_SCTP_CLOSED;
 		return OB_PASS;
 	case 1:
 		if (s->state == OB_SESSION_SCTP_CLOSED)
@@ -353,7 +357,7 @@ static unsigned sctp(struct model_session *s, unsigned dir, const struct model_p
 		return OB_PASS;
 	case 7:
 	case 8:
-		if (s->state == OB_SESSION_SCTP_ESTABLISHED)
+		if (s->state == OB_SESSION_SCTP_ESTABLISHED && p->tag == e->tag)
 			s->state = OB_SESSION_SCTP_SHUTDOWN;
 		return opening ? (unsigned)OB_DROP_TCP_STATE : OB_PASS;
 	case 9:

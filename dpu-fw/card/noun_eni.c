@@ -172,7 +172,6 @@ static int check_unused(struct ob_card *c, uint32_t idx, struct text *t)
 
 static int del(struct ob_card *c, const void *rec, struct text *t)
 {
-	const struct ob_session_eni_conf defaults = {0};
 	const struct ob_bus_eni *r = rec;
 	struct ob_ip prefix;
 	uint32_t idx;
@@ -190,8 +189,7 @@ static int del(struct ob_card *c, const void *rec, struct text *t)
 		return rc;
 	ob_acl_eni_clear((uint16_t)idx);
 	ob_meter_clear((uint16_t)idx);
-	ob_session_eni_set((uint16_t)idx, &defaults);
-	ob_session_eni_flush((uint16_t)idx);
+	ob_session_eni_clear((uint16_t)idx);
 	names_del(&c->enis, idx);
 	return 0;
 }
