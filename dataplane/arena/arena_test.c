@@ -106,7 +106,7 @@ static void huge_pages_are_taken_at_once_or_not_at_all(void **state)
 	int rc;
 
 	(void)state;
-	assert_int_equal(ob_arena_create_huge("h", 1ull << 46, &a), -ENOMEM);
+	assert_true(ob_arena_create_huge("h", 1ull << 46, &a) < 0);
 	rc = ob_arena_create_huge("h", 7ull << 20, &a);
 	if (rc == -ENOMEM || rc == -ENOSYS || rc == -EINVAL)
 		skip();

@@ -282,11 +282,12 @@ static void drop_edge(struct ob_worker *w, struct vif_queue *q)
 static inline void prefetch_buffer(
     const struct vif_queue *q, const struct vif_stock *st, unsigned i)
 {
-	const struct ob_virtq_chain *c = &st->chain[st->first + i];
+	const struct ob_virtq_chain *c;
 	ob_iova_t at;
 
 	if (st->first + i >= st->n)
 		return;
+	c = &st->chain[st->first + i];
 	at = st->seg[c->seg_first + c->n_readable].iova;
 	ob_gmem_prefetch(ob_virtq_map(q->vq), at, true);
 	ob_gmem_prefetch(ob_virtq_map(q->vq), (ob_iova_t){at.v + RTE_CACHE_LINE_SIZE}, true);

@@ -137,12 +137,11 @@ int virtq_indirect(struct ob_virtq *vq, struct build *b, uint64_t addr, uint32_t
 		return virtq_break(vq, OB_VIRTQ_BAD_INDIRECT);
 	/* Each turn takes a segment or ends, so room bounds a circle. */
 	for (;;) {
-		const struct vring_desc *d = &vq->table[i];
+		const struct vring_desc *d = n > TABLE_COPY ? &one : &vq->table[i];
 		uint16_t flags;
 		int rc;
 
 		if (n > TABLE_COPY) {
-			d = &one;
 			if (ob_gmem_fetch(vq->map, &one, (ob_iova_t){addr + i * sizeof(one)},
 				sizeof(one)) != 0)
 				return virtq_break(vq, OB_VIRTQ_BAD_INDIRECT);
