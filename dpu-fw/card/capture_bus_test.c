@@ -161,19 +161,49 @@ static void a_capture_writes_the_file_that_came_with_it(void **state)
 	close(fd);
 }
 
+/* Does the system close what a message carries beyond the receiver's room? An emulator of another machine may not. */
+static bool truncation_closes(int fd[8])
+{
+	char room[CMSG_SPACE(4 * sizeof(int))], full[CMSG_SPACE(8 * sizeof(int))] = {0}, b = 0;
+	struct iovec iov = {&b, 1};
+	struct msghdr m = {
+	    .msg_iov = &iov, .msg_iovlen = 1, .msg_control = full, .msg_controllen = sizeof(full)};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+	unsigned before = n_files(), after;
+	int pair[2], got[4];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(8 * sizeof(int));
+	memcpy(CMSG_DATA(c), fd, 8 * sizeof(int));
+	assert_int_equal(sendmsg(pair[0], &m, 0), 1);
+	m.msg_control = room;
+	m.msg_controllen = sizeof(room);
+	assert_int_equal(recvmsg(pair[1], &m, 0), 1);
+	memcpy(got, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(got));
+	for (unsigned i = 0; i < 4; i++)
+		close(got[i]);
+	close(pair[0]);
+	close(pair[1]);
+	after = n_files();
+	return after == before;
+}
+
 static void files_that_nobody_takes_are_closed(void **state)
 {
 	struct ob_bus_capture r = capture("c1");
+	unsigned before, many;
 	int fd[8];
-	unsigned before;
 
 	(void)state;
 	for (unsigned i = 0; i < 8; i++)
 		fd[i] = memfd_create("x", MFD_CLOEXEC);
+	many = truncation_closes(fd) ? 8 : 4;
 	before = n_files();
 	assert_int_equal(ask(OB_BUS_DEL, &r, fd, 1), -ENOENT);
 	assert_int_equal(ask(OB_BUS_DEL, &r, fd, 3), -ENOENT);
-	assert_int_equal(ask(OB_BUS_DEL, &r, fd, 8), -ENOENT);
+	assert_int_equal(ask(OB_BUS_DEL, &r, fd, many), -ENOENT);
 	strcpy(r.eni[0], "e9");
 	assert_int_equal(ask(OB_BUS_ADD, &r, fd, 2), -ENOENT);
 	assert_int_equal(ask(9, &r, fd, 2), -EOPNOTSUPP);

@@ -225,6 +225,7 @@ void vpc_policy(void)
 	picky.remote = vpc_ip(remote[0]);
 	must(ob_session_init(tv->arena, &sessions), "session");
 	ob_session_set_on_delete(ob_nat_on_delete);
+	ob_worker_round(tv->w); /* its clock goes from here on */
 	must(ob_meter_init(&meters), "meter");
 	must(ob_encap_init(tv->arena), "encap");
 	must(ob_policy_init(tv->arena), "policy");
