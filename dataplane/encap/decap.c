@@ -70,23 +70,6 @@ struct ip_view {
 	bool is_ip6, frag, first_frag;
 };
 
-/* Header checksum: the sum of all words is then 0xffff. Most headers have five. */
-static inline bool ip4_sum_ok(const uint8_t *p, uint32_t len)
-{
-	uint64_t sum = 0;
-
-	for (uint32_t i = 0; i < len; i += 4) {
-		uint32_t v;
-
-		memcpy(&v, p + i, 4);
-		sum += v;
-	}
-	sum = (sum & UINT32_MAX) + (sum >> 32);
-	sum = (sum & UINT16_MAX) + (sum >> 16);
-	sum = (sum & UINT16_MAX) + (sum >> 16);
-	return sum == 0xffff;
-}
-
 /* Returns OVERLAY (UDP to one of our addresses), KERNEL or DROP. 'len' bytes are contiguous. */
 static inline enum ob_outer_verdict parse_ip4(const struct ob_encap_local *l,
     const struct rte_mbuf *pkt, const uint8_t *p, uint32_t len, struct ip_view *v,
@@ -109,7 +92,7 @@ static inline enum ob_outer_verdict parse_ip4(const struct ob_encap_local *l,
 	    total > rte_pktmbuf_pkt_len(pkt) - RTE_ETHER_HDR_LEN || len < RTE_ETHER_HDR_LEN + hlen)
 		return drop(why, OB_DROP_OUTER_MALFORMED);
 	if ((pkt->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) != RTE_MBUF_F_RX_IP_CKSUM_GOOD &&
-	    !ip4_sum_ok(p + RTE_ETHER_HDR_LEN, hlen))
+	    !ob_ip4_sum_ok(p + RTE_ETHER_HDR_LEN, hlen))
 		return drop(why, OB_DROP_OUTER_CHECKSUM);
 	frag = rte_be_to_cpu_16(ip.fragment_offset);
 	v->frag = (frag & (RTE_IPV4_HDR_MF_FLAG | RTE_IPV4_HDR_OFFSET_MASK)) != 0;

@@ -169,7 +169,24 @@ uint16_t ob_pkt_sum(const struct rte_mbuf *pkt, uint32_t off, uint32_t len);
 
 /* ---- small helpers ---- */
 
-/* Is the checksum of an IPv4 header of five words right? */
+/* Is the checksum of an IPv4 header of 'len' bytes, a multiple of 4, right? The sum of all words is then 0xffff. */
+static inline bool ob_ip4_sum_ok(const uint8_t *p, uint32_t len)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < len; i += 4) {
+		uint32_t v;
+
+		memcpy(&v, p + i, 4);
+		sum += v;
+	}
+	sum = (sum & UINT32_MAX) + (sum >> 32);
+	sum = (sum & UINT16_MAX) + (sum >> 16);
+	sum = (sum & UINT16_MAX) + (sum >> 16);
+	return (uint16_t)(sum + (sum >> 16)) == UINT16_MAX;
+}
+
+/* The same for five words, without a loop. */
 static inline bool ob_ip4_sum5_ok(const uint8_t *p)
 {
 	uint64_t a, b, sum;

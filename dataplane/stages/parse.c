@@ -35,21 +35,6 @@ static void cut(struct rte_mbuf *pkt, uint32_t len)
 	pkt->pkt_len = len;
 }
 
-/* Header checksum: the sum of all words is then 0xffff. Most headers have five. */
-static inline bool ip4_sum_ok(const uint8_t *p, uint32_t len)
-{
-	uint64_t sum = 0;
-
-	for (uint32_t i = 0; i < len; i += 4) {
-		uint32_t v;
-
-		memcpy(&v, p + i, 4);
-		sum += v;
-	}
-	sum = (sum & UINT32_MAX) + (sum >> 32);
-	return fold_sum((uint32_t)((sum & UINT32_MAX) + (sum >> 32))) == 0xffff;
-}
-
 /* 'len' bytes are contiguous from l4 on. Returns OB_PASS or why not; fills flags, l4_len and the ports. */
 static inline enum ob_drop parse_l4(
     const uint8_t *l4, uint32_t len, struct ob_meta *m, uint16_t *sport, uint16_t *dport)
@@ -107,7 +92,7 @@ static inline enum ob_drop parse_ip4(struct rte_mbuf *pkt, struct ob_meta *m)
 	    total > rte_pktmbuf_pkt_len(pkt) - m->l2_len)
 		return OB_DROP_MALFORMED_L3;
 	/* A guest harms only itself with a wrong one, and it is kept wrong; from the wire it may hide a broken address. */
-	if (m->in_vif == OB_VIF_NONE && !ip4_sum_ok(p, m->l3_len))
+	if (m->in_vif == OB_VIF_NONE && !ob_ip4_sum_ok(p, m->l3_len))
 		return OB_DROP_IP4_CHECKSUM;
 	if (unlikely(rte_pktmbuf_pkt_len(pkt) != m->l2_len + total)) {
 		cut(pkt, m->l2_len + total);
