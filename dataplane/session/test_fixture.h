@@ -22,6 +22,9 @@
 #define FX_DPORT  443
 #define FX_TSC_HZ 1000000000ull
 
+/* Half a million sessions fit. Not more: qemu-user keeps a record of every page that was ever mapped. */
+#define FX_ARENA_BYTES (512ull << 20)
+
 struct fx {
 	struct ob_arena *arena;
 	struct ob_session_shard *s;
@@ -48,7 +51,7 @@ static inline struct ob_session_conf fx_conf(void)
 static inline void fx_open(struct fx *f, const struct ob_session_conf *c)
 {
 	memset(f, 0, sizeof(*f));
-	assert_int_equal(ob_arena_create("test", 1ull << 34, &f->arena), 0);
+	assert_int_equal(ob_arena_create("test", FX_ARENA_BYTES, &f->arena), 0);
 	assert_int_equal(ob_session_init(f->arena, c), 0);
 	f->s = ob_session_shard(0);
 	f->now = 1000;
