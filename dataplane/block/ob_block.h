@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Block devices: one small asynchronous interface, and devices that stack.
+ *
+ * A struct ob_blk is a device (control): a RAM disk, a file, or a layer over another device. A struct ob_blk_ch is one
+ * worker's way into it: a channel is used by its owner only, takes I/Os in batches and completes each exactly once by
+ * io->done. Scatter lists are host vectors that point straight into guest memory (ob_gmem_iov), so that a backend
+ * moves the bytes once.
+ *
+ * Order: none is promised among I/Os that are under way together. A FLUSH covers every write that was *completed* before the
+ * flush was submitted; after it completed, they survive the loss of power. FUA: the same for one write. A layer keeps both.
+ *
+ * Guest bytes are hostile: they may change, or their pages go away (zero pages stand in), while an I/O is under way. A device
+ * never decides anything by them.
+ */
+#pragma once
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+struct ob_blk;
+struct ob_blk_ch;
+
+#define OB_BLK_NAME_MAX	 32
+#define OB_BLK_MAX_IOV	 520	    /* vectors of one I/O: 2 MiB in 4 KiB pieces, and the ends */
+#define OB_BLK_MAX_BYTES (2u << 20) /* of data in one I/O; DISCARD and WRITE_ZEROES may be longer */
+
+enum ob_blk_op {
+	OB_BLK_READ,
+	OB_BLK_WRITE,
+	OB_BLK_FLUSH,	/* off, len, iov are ignored */
+	OB_BLK_DISCARD, /* the range's content is not needed any more; reads may give anything that was ever there, or zeroes */
+	OB_BLK_WRITE_ZEROES, /* reads give zeroes afterwards */
+	OB_BLK_N_OPS
+};
+
+enum ob_blk_flags {
+	OB_BLK_FUA = 1 << 0,	   /* WRITE, WRITE_ZEROES: durable when it completes */
+	OB_BLK_MAY_UNMAP = 1 << 1, /* WRITE_ZEROES: space may be given back */
+};
+
+/* One I/O. The submitter owns the memory of it and of 'iov' until 'done' is called; a device keeps its own state elsewhere. */
+struct ob_blk_io {
+	uint8_t op;    /* enum ob_blk_op */
+	uint8_t flags; /* enum ob_blk_flags */
+	uint16_t n_iov;
+	/* 0; -EIO; -EINVAL range, length or alignment; -ENOSPC; -EROFS; -EOPNOTSUPP; -ENODEV the device is closing;
+	 * -EILSEQ stored protection does not match the data; -ECANCELED by ob_blk_cancel, never touched the medium. */
+	int32_t result;
+	uint64_t off; /* bytes; multiple of the block size */
+	uint64_t len; /* bytes; multiple of the block size; READ, WRITE: the sum of iov */
+	const struct iovec *iov;
+	/* Called once, by the channel's owner, maybe before ob_blk_submit returns. May submit further I/Os. */
+	void (*done)(struct ob_blk_io *io);
+	void *
+	    owner; /* whose it is, for ob_blk_cancel and fairness (a queue); never dereferenced by a device */
+	struct ob_blk_io *next; /* whoever holds the I/O may chain it */
+	uint64_t tsc;		/* when it was submitted; of ob_blk_submit */
+};
+
+/* What a device is. Changes only by resize (bytes) and set_read_only. */
+struct ob_blk_info {
+	char name[OB_BLK_NAME_MAX];
+	const char *kind; /* "null", "ram", "file", ...; static */
+	uint64_t bytes;
+	uint32_t block_bytes;	   /* logical block: 512 or 4096 */
+	uint32_t phys_block_bytes; /* what a write should be a multiple of */
+	uint32_t opt_io_bytes;	   /* 0: no preference */
+	uint32_t discard_bytes;	   /* granularity; 0: no DISCARD */
+	bool read_only;
+	bool write_zeroes;   /* natively; else ob_blk_submit writes zeroes from a page of its own */
+	bool volatile_cache; /* FLUSH means something */
+	bool zero_on_discard; /* reads after DISCARD give zeroes */
+};
+
+/* ---- control ---- */
+
+/* Devices. Each takes a reference of the devices below it. 'name': 1..31 of [A-Za-z0-9_.-], for people. 'err' gets a text that says what
+ * to do. All are created with one reference; Context: control. Return 0; -EINVAL; -ENOMEM; -errno of the medium. */
+
+/* Answers at once: reads give whatever is in the buffer, writes are forgotten. */
+int ob_blk_null_create(const char *name, uint64_t bytes, uint32_t block_bytes, struct ob_blk **out,
+    char *err, size_t err_len);
+
+/* Memory of this process (huge pages where there are): gone with it. */
+int ob_blk_ram_create(const char *name, uint64_t bytes, uint32_t block_bytes, struct ob_blk **out,
+    char *err, size_t err_len);
+
+struct ob_blk_file_conf {
+	const char *path; /* regular file or block device */
+	uint64_t
+	    bytes; /* not 0: a file that is not there, or shorter, is made (sparse) of this size; 0: as it is */
+	uint32_t block_bytes; /* 512 or 4096; 0: what the medium says */
+	bool buffered;	      /* through the page cache instead of O_DIRECT */
+	bool read_only;
+};
+int ob_blk_file_create(const char *name, const struct ob_blk_file_conf *conf, struct ob_blk **out,
+    char *err, size_t err_len);
+
+struct ob_blk *ob_blk_get(struct ob_blk *b);
+/* Drops a reference; the last one closes the device (its channels are closed already). NULL is legal. */
+void ob_blk_put(struct ob_blk *b);
+
+void ob_blk_info(const struct ob_blk *b, struct ob_blk_info *out);
+/* New size: a file is truncated or extended, a layer follows the one below. Shrinking fails I/Os beyond the end with -EINVAL.
+ * Returns 0, -EOPNOTSUPP, -EINVAL, -errno. Context: control. */
+int ob_blk_resize(struct ob_blk *b, uint64_t bytes);
+/* 'fn' is called on the control thread when bytes change (of this device, also because of one below). One listener a (fn, ctx). */
+int ob_blk_on_change(struct ob_blk *b, void (*fn)(void *ctx), void *ctx);
+void ob_blk_off_change(struct ob_blk *b, void (*fn)(void *ctx), void *ctx);
+
+/* A worker's channel. Made on control and handed to its owner (ob_worker_call); closed on control after the owner let go and
+ * nothing is under way. Returns 0, -ENOMEM, -errno. */
+int ob_blk_ch_open(struct ob_blk *b, struct ob_blk_ch **out);
+void ob_blk_ch_close(struct ob_blk_ch *ch);
+
+/* ---- the channel's owner ---- */
+
+/* Takes all 'n' I/Os; checks op, range and alignment. Every one of them completes. */
+void ob_blk_submit(struct ob_blk_ch *ch, struct ob_blk_io *const *ios, unsigned n);
+/* Completes what is ready (calls done). Returns the number of completions. */
+unsigned ob_blk_poll(struct ob_blk_ch *ch);
+/* I/Os that were taken and not completed. */
+unsigned ob_blk_pending(const struct ob_blk_ch *ch);
+/* Before the owner sleeps: asks that wake_fd become readable at the next completion (or when a throttle lets I/Os go). Returns true: work
+ * is there, poll. *must_poll: nothing can wake us for what is pending. */
+bool ob_blk_arm(struct ob_blk_ch *ch, bool *must_poll);
+void ob_blk_disarm(struct ob_blk_ch *ch);
+/* Level triggered while armed and due; drained by ob_blk_disarm. -1: never needed (all completions happen in submit or poll). */
+int ob_blk_wake_fd(const struct ob_blk_ch *ch);
+/* Completes with -ECANCELED what of 'owner' (NULL: everybody) only waits inside (throttled, queued) and has not reached the medium. */
+void ob_blk_cancel(struct ob_blk_ch *ch, const void *owner);
+
+/* ---- statistics: per channel, single writer, relaxed reads ---- */
+
+/* Latency classes, HDR style: 16 linear steps per power of two. Class c < 16 is c units, else (16 + c % 16) << (c / 16 - 1)
+ * units, of 64 ns; the last class takes the rest (over 4 s). */
+#define OB_BLK_LAT_CLASSES 368
+
+struct ob_blk_stats {
+	uint64_t n_ios[OB_BLK_N_OPS];
+	uint64_t n_bytes[OB_BLK_N_OPS];
+	uint64_t n_errors[OB_BLK_N_OPS];
+	uint64_t n_pending, max_pending;
+	uint64_t throttled_ns; /* that I/Os waited for a limit, summed */
+	uint64_t n_throttled;
+	uint64_t lat_sum_ns[OB_BLK_N_OPS];
+	uint32_t lat[2][OB_BLK_LAT_CLASSES]; /* [0] reads, [1] writes */
+};
+/* Sum over all channels there are and were. Context: control. */
+void ob_blk_stats(struct ob_blk *b, struct ob_blk_stats *out);
+/* Lower end of a class, ns. */
+uint64_t ob_blk_lat_class_ns(unsigned class);
+/* Quantile in [0, 1] of a histogram, ns; 0 without samples. */
+uint64_t ob_blk_lat_quantile_ns(const uint32_t lat[OB_BLK_LAT_CLASSES], double q);
