@@ -156,3 +156,86 @@ void ob_blk_stats(struct ob_blk *b, struct ob_blk_stats *out);
 uint64_t ob_blk_lat_class_ns(unsigned class);
 /* Quantile in [0, 1] of a histogram, ns; 0 without samples. */
 uint64_t ob_blk_lat_quantile_ns(const uint32_t lat[OB_BLK_LAT_CLASSES], double q);
+
+/* ---- layers ---- */
+
+/* XTS encryption, the format of dm-crypt's aes-xts-plain64: each sector for itself, the tweak is its number (64 bits, little-endian) in
+ * units of 512 bytes, also when sectors are of 4096 (dm-crypt's default), or in sectors ('iv_large_sectors'). The medium, and every
+ * buffer of ours, hold ciphertext only; guest memory never does. Not authenticated: a changed sector decrypts to noise (integrity
+ * below or above detects it). */
+struct ob_blk_crypt_conf {
+	const uint8_t *
+	    key; /* data key, then tweak key, as dm-crypt; they must differ. Copied: cleanse yours */
+	size_t key_len; /* 32: AES-128-XTS, 64: AES-256-XTS */
+	uint32_t
+	    sector_bytes; /* 512 or 4096, not below the medium's block; 0: the medium's. It becomes the block size */
+	bool iv_large_sectors;
+	uint64_t iv_offset; /* added to the sector's number in the tweak (dm-crypt's iv_offset) */
+	/* DISCARD goes down: the medium shows what is in use. A sector of zeroes there then reads as zeroes (dm-crypt: noise), so that
+	 * what was discarded or never written reads as zeroes if the medium says so. */
+	bool pass_discard;
+};
+int ob_blk_crypt_create(const char *name, struct ob_blk *below,
+    const struct ob_blk_crypt_conf *conf, struct ob_blk **out, char *err, size_t err_len);
+
+struct ob_blk_crypt_rekey_conf {
+	const uint8_t *key; /* the new one */
+	size_t key_len;
+	/* File that keeps the position and the segment that is being moved (256 KiB), so that neither the loss of the process nor of power
+	 * loses data; removed at the end. NULL: after a crash in mid-move the volume is lost. */
+	const char *journal;
+	uint64_t bytes_per_s; /* 0: as fast as the medium lets */
+};
+/* Encrypts everything anew in the background, by a thread of the device, while I/O goes on; I/O to the segment that is being moved waits
+ * some milliseconds. After a crash: create the device with the *old* key and call this with the same new key and journal before any channel is
+ * opened; it goes on where it was. Context: control. Returns 0; -EBUSY one is under way, or the journal tells of a move and channels are
+ * open; -EKEYREJECTED the journal is of other keys; -EBADMSG the journal is damaged; -EINVAL; -ENOMEM; -errno. */
+int ob_blk_crypt_rekey(
+    struct ob_blk *b, const struct ob_blk_crypt_rekey_conf *conf, char *err, size_t err_len);
+
+struct ob_blk_crypt_status {
+	bool moving;
+	int error; /* the last move ended with it; I/O goes on with both keys, and another ob_blk_crypt_rekey with the same key resumes */
+	uint64_t moved_bytes; /* of this move */
+};
+/* Returns 0, -EINVAL not a crypt device. Context: control. */
+int ob_blk_crypt_status(struct ob_blk *b, struct ob_blk_crypt_status *out);
+/* Crypto erase: from now on 'key' (as long as the first) is used and the old one is forgotten, with all data. Waits for I/O under way to
+ * leave the old key, at most a second. Returns 0; -EBUSY a rekey is under way; -ETIMEDOUT done, but the old key lies in memory until the
+ * device is closed; -EINVAL; -ENOMEM. Context: control. */
+int ob_blk_crypt_erase(struct ob_blk *b, const uint8_t *key, size_t key_len);
+
+/* Limits. Each is a bucket of 'burst' credits that fills at 'rate' a second; an I/O passes when all its buckets have credit left. DISCARD
+ * and WRITE_ZEROES that the medium does natively count as one I/O of no bytes; FLUSH is free. Two layers make a peak rate. Shared by all
+ * channels; owners (io->owner) that wait get equal shares, by deficit round robin. */
+enum ob_blk_qos_limit {
+	OB_BLK_QOS_READ_IOPS,
+	OB_BLK_QOS_WRITE_IOPS,
+	OB_BLK_QOS_IOPS,
+	OB_BLK_QOS_READ_BYTES,
+	OB_BLK_QOS_WRITE_BYTES,
+	OB_BLK_QOS_BYTES,
+	OB_BLK_QOS_N
+};
+struct ob_blk_qos_conf {
+	uint64_t rate[OB_BLK_QOS_N]; /* a second, up to 2^40; 0: no limit */
+	uint64_t burst
+	    [OB_BLK_QOS_N]; /* credits, up to 2^40; 0, or less than 5 ms give: 50 ms, 5 ms of the rate */
+};
+int ob_blk_qos_create(const char *name, struct ob_blk *below, const struct ob_blk_qos_conf *conf,
+    struct ob_blk **out, char *err, size_t err_len);
+/* New limits, at once; buckets keep their credit, new ones start full. Returns 0, -EINVAL. Context: control. */
+int ob_blk_qos_set(struct ob_blk *b, const struct ob_blk_qos_conf *conf, char *err, size_t err_len);
+int ob_blk_qos_get(const struct ob_blk *b, struct ob_blk_qos_conf *out); /* 0, -EINVAL */
+
+/* End-to-end protection: a tag of 8 bytes per block on a second device ('tags'), {CRC32C of data and block number: of the last write, and of
+ * the one before}. A read whose data fits neither fails with -EILSEQ; blocks never written or discarded read as zeroes. The tag is written before
+ * the data: a process that dies leaves each block old or new. Power loss: a block written after the last FLUSH may read as -EILSEQ (medium
+ * with a volatile cache) unless 'tags_fua'; it is never taken for good. */
+struct ob_blk_integrity_conf {
+	bool format; /* 'tags' is overwritten: all blocks read as zeroes */
+	bool tags_fua;
+};
+/* 'tags' needs 4096 bytes, and 8 per block rounded up to 4096; for itself alone. -EBADMSG it is not formatted for this device. */
+int ob_blk_integrity_create(const char *name, struct ob_blk *below, struct ob_blk *tags,
+    const struct ob_blk_integrity_conf *conf, struct ob_blk **out, char *err, size_t err_len);
