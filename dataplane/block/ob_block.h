@@ -239,3 +239,66 @@ struct ob_blk_integrity_conf {
 /* 'tags' needs 4096 bytes, and 8 per block rounded up to 4096; for itself alone. -EBADMSG it is not formatted for this device. */
 int ob_blk_integrity_create(const char *name, struct ob_blk *below, struct ob_blk *tags,
     const struct ob_blk_integrity_conf *conf, struct ob_blk **out, char *err, size_t err_len);
+
+/* ---- several devices as one ---- */
+
+/* Chunks of 'chunk_bytes' (a power of two, 4 KiB .. 2 MiB; 0: 64 KiB) in turn on 2..32 devices of one block size. As large as the
+ * smallest allows, in whole chunks; follows when it grows. FLUSH goes to all; an error of any part fails the I/O. */
+int ob_blk_stripe_create(const char *name, struct ob_blk *const *children, unsigned n_children,
+    uint32_t chunk_bytes, struct ob_blk **out, char *err, size_t err_len);
+/* 2..32 devices of one block size, one after the other. Only the last may grow while the device is in use: growth of another would move what
+ * lies behind it, and is left out until the device is created anew. ob_blk_resize resizes the last. */
+int ob_blk_concat_create(const char *name, struct ob_blk *const *children, unsigned n_children,
+    struct ob_blk **out, char *err, size_t err_len);
+
+/* ---- thin volumes, snapshots, clones ---- */
+
+/* A thin device keeps clusters, a map and its snapshots in a store; what was never written reads from the parent, or as zeroes. A clone
+ * is a thin device whose parent is a snapshot or any device that nobody writes any more.
+ *
+ * Survives SIGKILL and the loss of power at any point: a write is acknowledged when the store has its data and its map entry, in this order
+ * with a store flush between them; so a first write to a cluster costs one flush of the store (shared by those that wait), later ones none. */
+struct ob_blk_cow_conf {
+	struct ob_blk *store;  /* this device's alone */
+	struct ob_blk *parent; /* or NULL. Becomes read only, until it is closed */
+	bool
+	    create; /* make a new one when the store is blank (its first 132 KiB are zero); what is there already is opened */
+	/* For a new one; ignored else. */
+	uint64_t bytes; /* 0: the parent's; may be more than the store has */
+	uint64_t
+	    max_bytes; /* it can grow to this; 0: 4 times 'bytes'. Eight maps of 8 bytes a cluster are set aside */
+	uint32_t cluster_bytes; /* power of two, 4 KiB .. 2 MiB; 0: 64 KiB */
+};
+/* 'err' is a text after success too, when something damaged was found and what was done about it; else empty. -EUCLEAN: not a store, or
+ * damaged beyond repair; -EMEDIUMTYPE: of another parent; -EBUSY. Context: control, as all of these. */
+int ob_blk_cow_create(const char *name, const struct ob_blk_cow_conf *conf, struct ob_blk **out,
+    char *err, size_t err_len);
+
+#define OB_BLK_COW_MAX_SNAPS 7
+
+struct ob_blk_cow_snap {
+	char name[OB_BLK_NAME_MAX];
+	uint64_t bytes;
+	uint64_t created_s; /* Unix time */
+	bool open;	    /* as a device */
+};
+struct ob_blk_cow_status {
+	uint32_t cluster_bytes;
+	uint64_t n_clusters;	  /* of the store */
+	uint64_t n_free_clusters; /* the rest is used by the device and its snapshots */
+	uint64_t n_copied; /* clusters copied or filled by partial writes since it was opened */
+	uint64_t
+	    n_damaged; /* clusters whose map entry was found damaged: -EIO until written whole or discarded */
+	unsigned n_snaps;
+	struct ob_blk_cow_snap snap[OB_BLK_COW_MAX_SNAPS];
+};
+/* Returns 0, -EOPNOTSUPP not a thin device. */
+int ob_blk_cow_status(struct ob_blk *b, struct ob_blk_cow_status *out);
+/* Freezes what is completed now under 'snap', while I/O goes on: writes wait until those under way are through (their owners must poll;
+ * after two seconds: -ETIMEDOUT, nothing has changed). -EEXIST; -ENOSPC no place for another; -EINVAL; -ENOMEM; -errno of the store. */
+int ob_blk_cow_snapshot(struct ob_blk *b, const char *snap, char *err, size_t err_len);
+/* A read-only device of the snapshot, for reading or as a clone's parent; holds a reference of 'b'. -ENOENT; -ENOMEM; -errno. */
+int ob_blk_cow_snap_open(struct ob_blk *b, const char *snap, const char *name, struct ob_blk **out,
+    char *err, size_t err_len);
+/* Gives its space back. -ENOENT; -EBUSY open as a device; -ETIMEDOUT; -errno. */
+int ob_blk_cow_snap_delete(struct ob_blk *b, const char *snap, char *err, size_t err_len);
