@@ -115,6 +115,15 @@ OB_GMEM_ELEM(32)
 OB_GMEM_ELEM(64)
 #undef OB_GMEM_ELEM
 
+/* Copies a larger element of a window out, each byte once, in any order. Context: any. */
+static inline void ob_gmem_ld_bytes(void *dst, const void *p, size_t len)
+{
+	memcpy(dst, p, len);
+	/* As in ob_gmem_fetch. */
+	atomic_signal_fence(memory_order_seq_cst);
+	ob_gmem_fake_fetched(p, len);
+}
+
 /* Copies without calling memcpy where the length is small and known only at run time. */
 static inline void ob_gmem_copy(void *dst, const void *src, size_t len)
 {
@@ -189,6 +198,17 @@ static inline int ob_gmem_store(
 	atomic_signal_fence(memory_order_seq_cst);
 	ob_gmem_fake_stored(p, len);
 	return 0;
+}
+
+/* As ob_gmem_iov for the common case: one vector inside the range hit last. Returns false: call ob_gmem_iov. */
+static inline bool ob_gmem_iov_hit(
+    const struct ob_gmem_map *map, ob_iova_t iova, size_t len, unsigned prot, struct iovec *iov)
+{
+	uint8_t *p = ob_gmem_hit(map, iova, len, prot);
+
+	iov->iov_base = p;
+	iov->iov_len = len;
+	return p != NULL;
 }
 
 /* Asks for the line of a guest address that is about to be fetched or stored: another core wrote it last. Does nothing where the range
