@@ -51,7 +51,7 @@ struct ob_blk_io {
 	 * -EILSEQ stored protection does not match the data; -ECANCELED by ob_blk_cancel, never touched the medium. */
 	int32_t result;
 	uint64_t off; /* bytes; multiple of the block size */
-	uint64_t len; /* bytes; multiple of the block size; READ, WRITE: the sum of iov */
+	uint64_t len; /* bytes; not 0, multiple of the block size; READ, WRITE: the sum of iov */
 	const struct iovec *iov;
 	/* Called once, by the channel's owner, maybe before ob_blk_submit returns. May submit further I/Os. */
 	void (*done)(struct ob_blk_io *io);
@@ -105,10 +105,11 @@ struct ob_blk *ob_blk_get(struct ob_blk *b);
 void ob_blk_put(struct ob_blk *b);
 
 void ob_blk_info(const struct ob_blk *b, struct ob_blk_info *out);
-/* New size: a file is truncated or extended, a layer follows the one below. Shrinking fails I/Os beyond the end with -EINVAL.
+/* New size, a multiple of the block size: a file is truncated or extended, a layer follows the one below. Shrinking fails I/Os beyond the end with -EINVAL.
  * Returns 0, -EOPNOTSUPP, -EINVAL, -errno. Context: control. */
 int ob_blk_resize(struct ob_blk *b, uint64_t bytes);
-/* 'fn' is called on the control thread when bytes change (of this device, also because of one below). One listener a (fn, ctx). */
+/* 'fn' is called on the control thread when bytes change (of this device, also because of one below). Returns 0, -EINVAL no fn,
+ * -EEXIST this (fn, ctx) listens already, -ENOMEM. 'fn' may call ob_blk_off_change. Context: control. */
 int ob_blk_on_change(struct ob_blk *b, void (*fn)(void *ctx), void *ctx);
 void ob_blk_off_change(struct ob_blk *b, void (*fn)(void *ctx), void *ctx);
 
@@ -119,14 +120,15 @@ void ob_blk_ch_close(struct ob_blk_ch *ch);
 
 /* ---- the channel's owner ---- */
 
-/* Takes all 'n' I/Os; checks op, range and alignment. Every one of them completes. */
+/* Takes all 'n' I/Os; checks op, range and alignment. Every one of them completes. The thread that is the first to submit, poll or arm
+ * stays the owner. */
 void ob_blk_submit(struct ob_blk_ch *ch, struct ob_blk_io *const *ios, unsigned n);
 /* Completes what is ready (calls done). Returns the number of completions. */
 unsigned ob_blk_poll(struct ob_blk_ch *ch);
 /* I/Os that were taken and not completed. */
 unsigned ob_blk_pending(const struct ob_blk_ch *ch);
 /* Before the owner sleeps: asks that wake_fd become readable at the next completion (or when a throttle lets I/Os go). Returns true: work
- * is there, poll. *must_poll: nothing can wake us for what is pending. */
+ * is there, poll (and nothing is armed). *must_poll: nothing can wake us for what is pending. */
 bool ob_blk_arm(struct ob_blk_ch *ch, bool *must_poll);
 void ob_blk_disarm(struct ob_blk_ch *ch);
 /* Level triggered while armed and due; drained by ob_blk_disarm. -1: never needed (all completions happen in submit or poll). */
