@@ -19,3 +19,8 @@ enum ob_vhost_mode {
 /* As ob_vnet_create; serial is not used. The result is an ob_vnet in every respect; ob_vnet_destroy ends it. Context: main.
  * Returns 0; -EINVAL; -EEXIST; -EADDRINUSE; -ENOSPC; -ENOMEM; -EIO rte_vhost refused. */
 int ob_vhost_create(const struct ob_vnet_conf *conf, enum ob_vhost_mode mode, struct ob_vnet **out);
+
+/* The same for virtio-blk: the configuration space comes from the card (protocol feature CONFIG), and a resize is told by the backend's
+ * channel where the peer offers one. */
+int ob_vhost_blk_create(
+    const struct ob_virtio_blk_conf *conf, enum ob_vhost_mode mode, struct ob_virtio_blk **out);

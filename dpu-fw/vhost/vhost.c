@@ -473,3 +473,12 @@ int ob_vhost_create(const struct ob_vnet_conf *conf, enum ob_vhost_mode mode, st
 	*out = vh->vn;
 	return 0;
 }
+
+int ob_vhost_blk_create(
+    const struct ob_virtio_blk_conf *conf, enum ob_vhost_mode mode, struct ob_virtio_blk **out)
+{
+	(void)conf;
+	(void)mode;
+	*out = NULL;
+	return -ENOTSUP;
+}

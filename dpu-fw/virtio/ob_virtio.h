@@ -160,3 +160,5 @@ void ob_vnet_kick(struct ob_vnet *vn, uint32_t q);
 void ob_vnet_dma_changed(struct ob_vnet *vn);
 /* Number of pairs in use, where the peer decides it (vhost). */
 void ob_vnet_set_pairs(struct ob_vnet *vn, uint16_t n);
+
+#include "ob_virtio_blk.h"
