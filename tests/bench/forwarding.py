@@ -81,7 +81,8 @@ def series(bench, is_stateful, flow_counts, sizes):
 
 def stateful(bench):
     if bench.quick or bench.flows:
-        series(bench, True, bench.flows or [4 * K], [])
+        # (IMIX too: the largest packets have to fit the underlay)
+        series(bench, True, bench.flows or [4 * K], [] if bench.flows else [(K, "imix")])
     else:
         series(bench, True, [K, 4 * K, 100 * K, M, 10 * M], [(100 * K, "imix"), (100 * K, 1500)])
 

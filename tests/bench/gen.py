@@ -19,6 +19,7 @@ N_PEERS = 256
 PEERS = [f"10.1.0.{i}" for i in range(N_PEERS)]
 PEER_NET = "10.1.0.0/24"
 VNI = 100
+GUEST_MTU, UNDERLAY_MTU = 1500, 1600  # what a guest sends fits the underlay, in its tunnel
 PORTS = "80-1103"  # what security groups let out: 10 million connections use less than 1,024 destination ports
 
 

@@ -22,7 +22,7 @@ class Outboard(System):
         argv = ["unshare", "--net", self.bench.build / "dpu-fw/card/ob-card", "--bus", self.bus, "--run-dir", self.dir, "--serial", "BENCH",
                 "--cpus", str(CORE), "--idle", "poll", "--mem", str(self.megabytes), "--arena-max", "16384", "--sessions", str(self.sessions), *more]
         if uplink:
-            argv += ["--uplink", uplink]
+            argv += ["--uplink", uplink, "--mtu", str(g.UNDERLAY_MTU)]
         if not self.bench.huge:
             argv.append("--no-huge")
         for arg in dpdk_args:
@@ -104,7 +104,7 @@ def forwarder(bench, case, driver, stateful, label="outboard"):
     s.gen = g.Generator(s.dir, "gen", **case)
     s.start("net_obgen1", ["-d", driver, f"--vdev={s.gen.devargs(0)}", f"--vdev={s.gen.devargs(1)}"])
     s.overlay()
-    s.ctl("function", "add", "f", "--type", "net", "--port", "net_obgen0", "--mac", g.GUEST_MAC)
+    s.ctl("function", "add", "f", "--type", "net", "--port", "net_obgen0", "--mac", g.GUEST_MAC, "--mtu", g.GUEST_MTU)
     s.eni()
     if stateful:
         s.security_groups()

@@ -93,6 +93,7 @@ class Ovs(System):
         self.bridge("br-phy")
         self.bridge("br-int")
         self.port("br-phy", "wire", 1, "dpdk", dpdk_devargs=wire)
+        self.vsctl("set", "interface", "wire", f"mtu_request={g.UNDERLAY_MTU}")
         self.port("br-int", "guest", 1, guest_kind, **guest_options)
         self.port("br-int", "vx", 2, "vxlan", remote_ip=g.FAR, local_ip=g.CARD, key=str(g.VNI))
         self.vsctl("set", "bridge", "br-phy", f"other_config:hwaddr=\"{g.WIRE_MAC}\"")
