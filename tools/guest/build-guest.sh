@@ -3,8 +3,9 @@
 #
 # Guest kernel and initramfs of the lab, made once and kept in the cache.
 #
-# usage: build-guest.sh
+# usage: build-guest.sh [storage]
 #   prints two paths: the kernel image and the initramfs.
+#   storage: with what disks are tested with, which makes it five times as large.
 # environment:
 #   OUTBOARD_CACHE         where results are kept (default /var/cache/outboard)
 #   OUTBOARD_GUEST_KERNEL  Debian package of the kernel (default: linux-image-cloud-<arch>)
@@ -22,7 +23,16 @@ kernel_pkg=${OUTBOARD_GUEST_KERNEL:-linux-image-cloud-$(dpkg --print-architectur
 modules="virtio_pci virtio_net virtio_blk af_packet ipv6 8021q nvme"
 programs="busybox:busybox-static dash:dash kmod:kmod ip:iproute2 ss:iproute2
 	ping:iputils-ping iperf3:iperf3 ethtool:ethtool dhclient:isc-dhcp-client
-	tcpdump:tcpdump"
+	tcpdump:tcpdump curl:curl socat:socat"
+case ${1:-} in
+"") ;;
+storage)
+	modules+=" ext4 dm_crypt xts aesni_intel"
+	programs+=" nvme:nvme-cli fio:fio mkfs.ext4:e2fsprogs e2fsck:e2fsprogs fstrim:util-linux
+		blkdiscard:util-linux blockdev:util-linux lsblk:util-linux cryptsetup:cryptsetup-bin"
+	;;
+*) echo "usage: build-guest.sh [storage]" >&2; exit 2 ;;
+esac
 
 die() { echo "build-guest: $*" >&2; exit 1; }
 
@@ -126,7 +136,7 @@ exec 9> "$cache/.lock"
 flock 9
 kernel=$cache/kernel-$(echo "$kernel_pkg" | tr -c 'a-z0-9\n' _)
 [ -s "$kernel/package" ] || fetch_kernel "$kernel"
-key=$(cat "$here"/{build-guest.sh,init,agent,net-up,dhclient-script,dhclient.conf,profile} "$kernel/package" $paths |
+key=$({ echo "$modules"; cat "$here"/{build-guest.sh,init,agent,net-up,dhclient-script,dhclient.conf,profile} "$kernel/package" $paths; } |
 	sha256sum | cut -c 1-16)
 initrd=$cache/initrd-$key.cpio
 if [ ! -s "$initrd" ]; then

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """NAT to an outside that is no card's: pools and floating IPs, with a Linux gateway and a web server in namespaces of the lab."""
+import ipaddress
+
 import topology as topo
 from changes import changes, rule_args
 from . import check, need, web
@@ -99,3 +101,44 @@ def floating_ip(world):
         trace(guest)
     need(web.curl(outside, topo.FLOATING, seconds=2) is None, f"{topo.FLOATING} answers after it was deleted")
     return topo.FLOATING
+
+
+@check("nat_hairpin", "", "g1, behind a pool, reaches g3 on the same card by g3's floating IP; g3 sees the pool's address")
+def nat_hairpin(world):
+    card, (e1, e3) = world.cards["a"], (topo.endpoint(f"{name}-red") for name in ("g1", "g3"))
+    g1, g3 = world.guests["g1"], world.guests["g3"]
+    with changes() as change:
+        to_outside(change, card, g1)
+        public = pool(change, card, e1.name)
+        net = ipaddress.ip_interface(topo.GATEWAY).network
+        change.ctl(card, ["route", "add", net, "--vnet", "red", "--to", f"nat:{GATEWAY}@internet"], ["route", "del", net, "--vnet", "red"])
+        for guest in (g1, g3):
+            guest.run(f"ip route replace {net} via {topo.RED.routers()[0]} dev red")
+            change.at_end(guest.call, f"ip route del {net}")
+        change.ctl(card, ["fip", "add", topo.FLOATING, "--vnet", "internet", "--eni", e3.name, "--private", e3.ip4, "--mac", topo.PUBLIC["a"][1]],
+                   ["fip", "del", topo.FLOATING, "--vnet", "internet"])
+        web.serve(change, g3)
+        who = web.guest_asks(g1, topo.FLOATING)
+        need(who == public, f"g3 sees {who}, not the pool's address {public}")
+        web.guest_fetches(g1, topo.FLOATING)
+        ping(g1, topo.FLOATING)
+        return public
+
+
+@check("nat64", "", "g1 reaches the IPv4 web server outside from IPv6, by HTTP and ping")
+def nat64(world):
+    card, e = world.cards["a"], topo.endpoint("g1-red")
+    guest, server6 = world.guests["g1"], f"64:ff9b::{SERVER}"
+    with changes() as change:
+        to_outside(change, card, guest)
+        public = pool(change, card, e.name)
+        change.ctl(card, ["nat64", "add", e.name, "--prefix", "64:ff9b::/96"], ["nat64", "del", e.name])
+        change.ctl(card, ["route", "add", "64:ff9b::/96", "--vnet", "red", "--to", f"nat:{GATEWAY}@internet"],
+                   ["route", "del", "64:ff9b::/96", "--vnet", "red"])
+        guest.run("ip -6 route replace 64:ff9b::/96 via fe80::1 dev red")
+        change.at_end(guest.call, "ip -6 route del 64:ff9b::/96")
+        who = web.guest_asks(guest, server6)
+        need(who == public, f"the server sees {who}, not the public address {public}")
+        web.guest_fetches(guest, server6)
+        ping(guest, server6)
+        return public

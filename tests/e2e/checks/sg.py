@@ -157,3 +157,57 @@ def sg_live_change(world):
     (in_least, in_most), (out_least, out_most) = took
     need(max(in_least, out_least) <= 2, f"the transfer went on after the change for {in_most:.1f} s (rule at the receiver), {out_most:.1f} s (at the sender)")
     return round(max(in_most, out_most), 2)
+
+
+class Listener:
+    """Takes one connection, or one datagram, at a port of a guest, keeps what it says and answers it."""
+
+    def __init__(self, change, guest, port, answer="", udp=False):
+        self.guest, self.got = guest, f"/tmp/got-{port}"
+        self.guest.run(f": > {self.got}")
+        say = f"echo {answer}" if answer else "true"
+        do = f"cat > {self.got}; {say}" if udp else f"{say}; cat > {self.got}"
+        pid = guest.run(f"socat -t 5 {'UDP4-RECVFROM' if udp else 'TCP4-LISTEN'}:{port},reuseaddr SYSTEM:'{do}' >/dev/null 2>&1 & echo $!").strip()
+        change.at_end(guest.call, f"kill {pid}; rm -f {self.got}")
+        listens = f"ss -Han{'u' if udp else 'lt'} 'sport = :{port}'"
+        poll(lambda: guest.run(listens).strip(), 10, f"{guest.name}: nobody listens on port {port}")
+
+    def heard(self):
+        return self.guest.run(f"cat {self.got}").strip()
+
+
+def says(guest, text, addr, port, udp=False):
+    """Sends a word and returns what comes back within two seconds."""
+    to = f"UDP4:{addr}:{port}" if udp else f"TCP4:{addr}:{port},connect-timeout=2"
+    return guest.call(f"echo {text} | socat -t 2 - {to} 2>/dev/null", timeout=15)[1].strip()
+
+
+@check("sg_second_connection", "", "FTP's two ways and UDP under default deny: what the client opens is answered, what the server opens needs a rule")
+def sg_second_connection(world):
+    a, (g1, g2) = world.cards["a"], (world.guests[n] for n in ("g1", "g2"))
+    with changes() as change:
+        change.default(a, G1.name, "in", "deny")
+        control = Listener(change, g2, 21)
+        pid = g1.run(f"(echo USER; sleep 60) | socat - TCP4:{G2.ip4}:21 >/dev/null 2>&1 & echo $!").strip()
+        change.at_end(g1.call, f"kill {pid}")
+        poll(lambda: control.heard() == "USER", 10, "the control connection does not come up")
+        # Passive: the client opens the second connection, too.
+        Listener(change, g2, 20200, answer="passive")
+        got = says(g1, "LIST", G2.ip4, 20200)
+        need(got == "passive", f"a second connection that the client opens is not answered: {got!r}")
+        # Active: the server opens it, which only a rule permits.
+        data, before = Listener(change, g1, 20100), drops(a, G1.name, "acl_in")
+        says(g2, "active", G1.ip4, 20100)
+        need(data.heard() == "", "a connection that the server opens passes without a rule")
+        need(drops(a, G1.name, "acl_in") > before, f"card a counted nothing in acl_in of {G1.name}")
+        change.group(a, "ftp-data", f"100 permit tcp from {G2.ip4} to any port 20100")
+        change.bind(a, G1.name, "in", 1, "ftp-data")
+        says(g2, "active", G1.ip4, 20100)
+        need(data.heard() == "active", f"a connection that the server opens does not pass with a rule: {data.heard()!r}")
+        # UDP: an answer to what was asked passes, a question does not.
+        asked = Listener(change, g2, 5300, answer="pong", udp=True)
+        got = says(g1, "ping", G2.ip4, 5300, udp=True)
+        need(asked.heard() == "ping" and got == "pong", f"UDP: g2 heard {asked.heard()!r}, g1 {got!r}")
+        asked, before = Listener(change, g1, 5301, udp=True), drops(a, G1.name, "acl_in")
+        says(g2, "hello", G1.ip4, 5301, udp=True)
+        need(asked.heard() == "" and drops(a, G1.name, "acl_in") > before, f"UDP that nobody asked for is not denied: {asked.heard()!r}")

@@ -24,21 +24,25 @@ def plain(addr):
     return addr.strip().strip("[]").removeprefix("::ffff:")
 
 
+def guest_curl(addr, path, seconds):
+    return f"curl -s -g --max-time {seconds} '{url(addr, path)}'"
+
+
 def guest_asks(guest, addr, seconds=10):
     """Returns who the server says is asking."""
-    status, out = guest.call(f"timeout {seconds} wget -q -O - {url(addr, PAGE)}", timeout=seconds + 10)
+    status, out = guest.call(guest_curl(addr, PAGE, seconds), timeout=seconds + 10)
     need(status == 0 and out.strip(), f"{guest.name}: no answer from the web server at {addr}: status {status}\n{out}")
     return plain(out)
 
 
 def guest_fetches(guest, addr, seconds=30):
     """A page of some megabytes, so that large packets and windows are seen, too."""
-    status, out = guest.call(f"timeout {seconds} wget -q -O - {url(addr, BIG)} | wc -c", timeout=seconds + 10)
+    status, out = guest.call(guest_curl(addr, BIG, seconds) + " | wc -c", timeout=seconds + 10)
     need(status == 0 and out.split()[-1:] == [str(BIG_BYTES)], f"{guest.name}: {BIG_BYTES} bytes from {addr}: got {out.strip()}")
 
 
 def guest_refused(guest, addr, seconds=2):
-    status, out = guest.call(f"timeout {seconds} wget -q -O - {url(addr, PAGE)}", timeout=seconds + 10)
+    status, out = guest.call(guest_curl(addr, PAGE, seconds), timeout=seconds + 10)
     need(status != 0, f"{guest.name} gets an answer from the web server at {addr}, which a security group denies:\n{out}")
 
 
