@@ -183,8 +183,8 @@ int ob_blk_crypt_create(const char *name, struct ob_blk *below,
 struct ob_blk_crypt_rekey_conf {
 	const uint8_t *key; /* the new one */
 	size_t key_len;
-	/* File that keeps the position and the segment that is being moved (256 KiB), so that neither the loss of the process nor of power
-	 * loses data; removed at the end. NULL: after a crash in mid-move the volume is lost. */
+	/* File that keeps the position and the segment that is being moved (1 MiB), so that neither the loss of the process nor of power
+	 * loses data. It stays at the end: remove it when the new key is on record. NULL: after a crash in mid-move the volume is lost. */
 	const char *journal;
 	uint64_t bytes_per_s; /* 0: as fast as the medium lets */
 };
@@ -197,7 +197,9 @@ int ob_blk_crypt_rekey(
 
 struct ob_blk_crypt_status {
 	bool moving;
-	int error; /* the last move ended with it; I/O goes on with both keys, and another ob_blk_crypt_rekey with the same key resumes */
+	/* While moving, not 0: the medium or the journal refuses, the segment is tried again, I/O to it waits; or the move has ended, both keys
+	 * go on to be used, and ob_blk_crypt_rekey with the same key resumes. */
+	int error;
 	uint64_t moved_bytes; /* of this move */
 };
 /* Returns 0, -EINVAL not a crypt device. Context: control. */
