@@ -13,10 +13,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOOK_NS	 20000
-#define RETRY_NS 200000000
-#define ERASE_NS 1000000000ll
-#define TRIES	 5 /* of a read; or of a write during which the device closes */
+#define LOOK_NS	      20000
+#define RETRY_NS      200000000
+#define RETRY_STEP_NS 10000000
+#define ERASE_NS      1000000000ll
+#define TRIES	      5 /* of a read; or of a write during which the device closes */
 
 struct crypt_rekey {
 	struct crypt *d;
@@ -128,6 +129,13 @@ static int convert(struct crypt_rekey *k, uint64_t off, uint32_t len)
 	return 0;
 }
 
+static void pause_before_retry(const struct crypt_rekey *k)
+{
+	for (unsigned i = 0; i < RETRY_NS / RETRY_STEP_NS && !stopping(k); i++)
+		nap(RETRY_STEP_NS);
+	nap(LOOK_NS);
+}
+
 /* Once begun, a segment must be finished. Its failures are told by status. Returns false: stopping. */
 static bool insist(struct crypt_rekey *k, uint64_t off, uint32_t len)
 {
@@ -145,7 +153,7 @@ static bool insist(struct crypt_rekey *k, uint64_t off, uint32_t len)
 			return true;
 		if (stopping(k) && ++tries >= TRIES)
 			return false;
-		nap(stopping(k) ? LOOK_NS : RETRY_NS);
+		pause_before_retry(k);
 	}
 }
 
@@ -159,7 +167,7 @@ static int begin(struct crypt_rekey *k, uint32_t len)
 		return 0;
 	__atomic_store_n(&k->error, rc, __ATOMIC_RELAXED);
 	while (crypt_journal_done(k->journal, k->seg, false) != 0 && !stopping(k))
-		nap(RETRY_NS);
+		pause_before_retry(k);
 	return rc;
 }
 
