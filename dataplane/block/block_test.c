@@ -436,7 +436,7 @@ static void ram_keeps_data_as_it_grows_and_forgets_what_it_lost(void **state)
 
 static void latency_classes_cover_without_gap(void **state)
 {
-	uint32_t lat[OB_BLK_LAT_CLASSES] = {0};
+	uint64_t lat[OB_BLK_LAT_CLASSES] = {0};
 
 	(void)state;
 	assert_int_equal(ob_blk_lat_class_ns(0), 0);

@@ -89,10 +89,12 @@ int ob_blk_null_create(const char *name, uint64_t bytes, uint32_t block_bytes, s
 int ob_blk_ram_create(const char *name, uint64_t bytes, uint32_t block_bytes, struct ob_blk **out,
     char *err, size_t err_len);
 
+/* io_uring on a file, which is locked: one writer, or readers (-EBUSY: another volume or process has it; a block device is mounted).
+ * The text says what to do when the machine refuses io_uring or the file system O_DIRECT (-EINVAL). */
 struct ob_blk_file_conf {
 	const char *path; /* regular file or block device */
 	uint64_t
-	    bytes; /* not 0: a file that is not there, or shorter, is made (sparse) of this size; 0: as it is */
+	    bytes; /* not 0: a file that is not there, or shorter, is made (sparse) of this size, a longer one stays; 0: as it is */
 	uint32_t block_bytes; /* 512 or 4096; 0: what the medium says */
 	bool buffered;	      /* through the page cache instead of O_DIRECT */
 	bool read_only;
@@ -150,14 +152,14 @@ struct ob_blk_stats {
 	uint64_t throttled_ns; /* that I/Os waited for a limit, summed */
 	uint64_t n_throttled;
 	uint64_t lat_sum_ns[OB_BLK_N_OPS];
-	uint32_t lat[2][OB_BLK_LAT_CLASSES]; /* [0] reads, [1] writes */
+	uint64_t lat[2][OB_BLK_LAT_CLASSES]; /* [0] reads, [1] writes */
 };
 /* Sum over all channels there are and were. Context: control. */
 void ob_blk_stats(struct ob_blk *b, struct ob_blk_stats *out);
 /* Lower end of a class, ns. */
 uint64_t ob_blk_lat_class_ns(unsigned class);
 /* Quantile in [0, 1] of a histogram, ns; 0 without samples. */
-uint64_t ob_blk_lat_quantile_ns(const uint32_t lat[OB_BLK_LAT_CLASSES], double q);
+uint64_t ob_blk_lat_quantile_ns(const uint64_t lat[OB_BLK_LAT_CLASSES], double q);
 
 /* ---- layers ---- */
 

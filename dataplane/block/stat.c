@@ -59,7 +59,7 @@ uint64_t ob_blk_lat_class_ns(unsigned class)
 	return (uint64_t)(STEPS + class % STEPS) << (class / STEPS - 1 + UNIT_SHIFT);
 }
 
-uint64_t ob_blk_lat_quantile_ns(const uint32_t lat[OB_BLK_LAT_CLASSES], double q)
+uint64_t ob_blk_lat_quantile_ns(const uint64_t lat[OB_BLK_LAT_CLASSES], double q)
 {
 	uint64_t total = 0, seen = 0, rank;
 
@@ -81,7 +81,7 @@ uint64_t ob_blk_lat_quantile_ns(const uint32_t lat[OB_BLK_LAT_CLASSES], double q
 void blk_stats_lat(struct ob_blk_stats *st, uint8_t op, uint64_t tsc)
 {
 	uint64_t ns = (uint64_t)(((unsigned __int128)tsc * ns_mult) >> 32);
-	uint32_t *c;
+	uint64_t *c;
 
 	/* Clocks of two cores may differ by a little: an I/O that ended before it began took no time. */
 	if ((int64_t)tsc < 0)
@@ -90,7 +90,7 @@ void blk_stats_lat(struct ob_blk_stats *st, uint8_t op, uint64_t tsc)
 	if (op > OB_BLK_WRITE)
 		return;
 	c = &st->lat[op == OB_BLK_WRITE][class_of(ns)];
-	__atomic_store_n(c, *c + 1, __ATOMIC_RELAXED);
+	blk_count(c, 1);
 }
 
 void blk_stats_add(struct ob_blk_stats *to, const struct ob_blk_stats *from)

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Between file.c (control) and file_ring.c (channels). */
+#pragma once
+
+#include "block_priv.h"
+
+struct file {
+	struct ob_blk blk;
+	int fd; /* -1 while none */
+	bool bdev, direct;
+	uint32_t mem_align; /* of addresses under O_DIRECT; power of two, 1: any */
+	uint32_t len_align; /* of each vector's length */
+	/* What the medium turned out not to do; any owner sets them, relaxed. */
+	bool no_zero_range, no_punch;
+};
+
+extern const struct blk_ops file_ops;
+
+/* A ring as channels make it, for a look whether the machine lets us. Returns 0, -errno. */
+int file_ring_probe(void);
+int file_resize(struct ob_blk *b, uint64_t bytes);
+void file_destroy(struct ob_blk *b);
