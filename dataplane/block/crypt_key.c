@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Keys of the encrypting layer. A key lies in memory wrapped under a random key of this process, which is in a locked page that no core dump
- * and no child gets. The schedules of keys in use are the library's, in its heap, cleansed when freed. */
+ * and no child gets. The schedules of keys in use are crypt_x86.c's, or the library's in its heap; both cleanse them. */
 #include "crypt_priv.h"
 
 #include <errno.h>
@@ -16,6 +16,7 @@
 
 struct crypt_xts {
 	EVP_CIPHER_CTX *enc, *dec;
+	struct crypt_fast *fast; /* NULL: the library does it */
 };
 
 static pthread_once_t kek_once = PTHREAD_ONCE_INIT;
@@ -108,6 +109,7 @@ int crypt_xts_create(const struct crypt_wrapped *w, struct crypt_xts **out)
 		x->enc = new_ctx(key, w->len, true);
 		x->dec = new_ctx(key, w->len, false);
 		rc = x->enc != NULL && x->dec != NULL ? 0 : -ENOMEM;
+		x->fast = crypt_fast_create(key, w->len);
 	}
 	OPENSSL_cleanse(key, sizeof(key));
 	if (rc != 0) {
@@ -124,6 +126,7 @@ void crypt_xts_destroy(struct crypt_xts *x)
 		return;
 	EVP_CIPHER_CTX_free(x->enc);
 	EVP_CIPHER_CTX_free(x->dec);
+	crypt_fast_destroy(x->fast);
 	free(x);
 }
 
@@ -142,11 +145,13 @@ static bool run(EVP_CIPHER_CTX *c, uint64_t tweak, const void *from, void *to, u
 bool crypt_xts_encrypt(
     struct crypt_xts *x, uint64_t tweak, const void *from, void *to, uint32_t len)
 {
-	return run(x->enc, tweak, from, to, len);
+	return crypt_fast_run(x->fast, true, tweak, from, to, len) ||
+	       run(x->enc, tweak, from, to, len);
 }
 
 bool crypt_xts_decrypt(
     struct crypt_xts *x, uint64_t tweak, const void *from, void *to, uint32_t len)
 {
-	return run(x->dec, tweak, from, to, len);
+	return crypt_fast_run(x->fast, false, tweak, from, to, len) ||
+	       run(x->dec, tweak, from, to, len);
 }

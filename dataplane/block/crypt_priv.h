@@ -32,6 +32,13 @@ bool crypt_xts_encrypt(
 bool crypt_xts_decrypt(
     struct crypt_xts *x, uint64_t tweak, const void *from, void *to, uint32_t len);
 
+/* The same on CPUs that have wide AES. NULL: this one has not. run: false: not done (no such CPU, or not a multiple of 512 bytes). */
+struct crypt_fast;
+struct crypt_fast *crypt_fast_create(const uint8_t *key, size_t len);
+void crypt_fast_destroy(struct crypt_fast *f);
+bool crypt_fast_run(
+    const struct crypt_fast *f, bool enc, uint64_t tweak, const void *from, void *to, uint32_t len);
+
 /* ---- the device ---- */
 
 #define CRYPT_SEG_SHIFT 20

@@ -350,6 +350,46 @@ static void wrapped_keys_come_back_and_do_not_show(void **state)
 	assert_int_equal(crypt_unwrap(&w, key), -EIO);
 }
 
+/* Whatever code does the work on this machine, against the library: both key lengths, both ways, in place and not. */
+static void every_way_to_encrypt_agrees_with_the_library(void **state)
+{
+	uint8_t key[64], plain[4096], want[4096], got[4096];
+	struct crypt_wrapped w;
+	struct crypt_xts *x;
+
+	(void)state;
+	for (unsigned round = 0; round < 600; round++) {
+		uint32_t len = round % 3 == 0 ? 4096 : round % 3 == 1 ? 512 : 16 * (1 + rnd(255));
+		size_t key_len = round % 2 ? 64 : 32;
+		uint64_t tweak = (uint64_t)rnd(1 << 28) << rnd(40);
+		EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
+		uint8_t iv[16] = {0};
+		int n;
+
+		for (unsigned i = 0; i < sizeof(key); i++)
+			key[i] = (uint8_t)rnd(256);
+		for (unsigned i = 0; i < len; i++)
+			plain[i] = (uint8_t)rnd(256);
+		for (unsigned i = 0; i < 8; i++)
+			iv[i] = (uint8_t)(tweak >> 8 * i);
+		assert_int_equal(
+		    EVP_EncryptInit_ex(
+			c, key_len == 64 ? EVP_aes_256_xts() : EVP_aes_128_xts(), NULL, key, iv),
+		    1);
+		assert_int_equal(EVP_EncryptUpdate(c, want, &n, plain, (int)len), 1);
+		EVP_CIPHER_CTX_free(c);
+		assert_int_equal(crypt_wrap(key, key_len, &w), 0);
+		assert_int_equal(crypt_xts_create(&w, &x), 0);
+		assert_true(crypt_xts_encrypt(x, tweak, plain, got, len));
+		assert_memory_equal(got, want, len);
+		assert_true(crypt_xts_decrypt(x, tweak, got, got, len));
+		assert_memory_equal(got, plain, len);
+		assert_true(crypt_xts_encrypt(x, tweak, got, got, len));
+		assert_memory_equal(got, want, len);
+		crypt_xts_destroy(x);
+	}
+}
+
 static void erase_forgets_all_data(void **state)
 {
 	struct ob_blk_crypt_conf conf = {.key = key512, .key_len = 64, .sector_bytes = 512};
@@ -386,6 +426,7 @@ int main(void)
 	    cmocka_unit_test(a_full_pool_makes_io_wait_and_cancel_finds_it),
 	    cmocka_unit_test(a_failed_read_leaves_the_guests_bytes),
 	    cmocka_unit_test(wrapped_keys_come_back_and_do_not_show),
+	    cmocka_unit_test(every_way_to_encrypt_agrees_with_the_library),
 	    cmocka_unit_test(erase_forgets_all_data),
 	};
 
