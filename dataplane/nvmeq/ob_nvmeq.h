@@ -85,7 +85,7 @@ struct ob_nvme_ns_info {
 	uint32_t phys_bytes, opt_io_bytes,
 	    discard_bytes; /* of the device below; 0: no preference */
 	bool read_only, volatile_cache, zero_on_discard;
-	bool ptpl_capable;
+	bool ptpl_capable, ptpl; /* Persist Through Power Loss: there is a store; it is on */
 	enum ob_nvme_wp wp;
 	unsigned n_attached; /* controllers */
 	/* Copy: source ranges (MSRC + 1), blocks a range (MSSRL), blocks a command (MCL) */
@@ -107,6 +107,8 @@ int ob_nvme_ns_set_wp(struct ob_nvme_ns *ns, enum ob_nvme_wp wp);
 void ob_nvme_ns_set_formatting(struct ob_nvme_ns *ns, bool on);
 /* New LBA size; formatting must be on, and I/O drained by ob_nvmeq_drain of each controller. Returns 0, -EINVAL, -EBUSY not formatting. */
 int ob_nvme_ns_set_lba_bytes(struct ob_nvme_ns *ns, uint32_t lba_bytes);
+/* Reservation Persistence (5.27.1.28). Returns 0, -ENOTSUP no store, -EIO it failed. */
+int ob_nvme_ns_set_ptpl(struct ob_nvme_ns *ns, bool on);
 /* The volume below; no reference is taken. */
 struct ob_blk *ob_nvme_ns_blk(const struct ob_nvme_ns *ns);
 
@@ -171,6 +173,11 @@ void ob_nvmeq_drain(struct ob_nvmeq *q, uint32_t nsid);
 int ob_nvmeq_enable(struct ob_nvmeq *q, unsigned page_shift);
 /* Host identifier (Set Features 81h), 8 bytes are zero-extended. Returns 0, -EINVAL len. */
 int ob_nvmeq_set_hostid(struct ob_nvmeq *q, const uint8_t *id, unsigned len);
+
+/* Volatile Write Cache (5.27.1.4): off: every write is made durable before it completes. On after create. */
+void ob_nvmeq_set_wce(struct ob_nvmeq *q, bool on);
+/* Bus master enable: off: on return nothing of guest memory is touched, positions are kept; on: goes on. On after create. */
+void ob_nvmeq_dma(struct ob_nvmeq *q, bool on);
 
 /* Attaches 'ns' (a reference is taken) under 'nsid', or detaches what is there (NULL): on return no I/O to it is under way (throttled I/O
  * ends with Invalid Namespace). Returns 0, -EINVAL, -EEXIST, -ENOENT, -ENOMEM, -errno of the channel. */
