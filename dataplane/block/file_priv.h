@@ -11,7 +11,7 @@ struct file {
 	uint32_t mem_align; /* of addresses under O_DIRECT; power of two, 1: any */
 	uint32_t len_align; /* of each vector's length */
 	/* What the medium turned out not to do; any owner sets them, relaxed. */
-	bool no_zero_range, no_punch;
+	bool no_zero_range, no_punch, no_cmd;
 };
 
 extern const struct blk_ops file_ops;

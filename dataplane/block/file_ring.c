@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -26,6 +27,8 @@
 #define REAP_MAX     64
 #define REAP_ROUNDS  8
 #define NONE	     UINT16_MAX
+/* BLOCK_URING_CMD_DISCARD of <linux/blkdev.h>, which Debian 12 does not have: from Linux 6.12. */
+#define CMD_DISCARD _IO(0x12, 0)
 /* Fruitless tries of one piece (EAGAIN, EINTR, nothing moved), before it is an error. */
 #define TRIES_MAX 100000
 
@@ -37,6 +40,7 @@ struct slot {
 	uint16_t next;	 /* free, or waiting for a buffer */
 	uint32_t n_tries;
 	bool bounced; /* goes through a buffer */
+	bool cmd;     /* DISCARD of a block device: by the command of its own */
 	bool punch;   /* DISCARD, WRITE_ZEROES: by a hole, else by a range of zeroes */
 	bool other;   /* the medium does not do the way that was asked for */
 	bool sync;    /* WRITE_ZEROES with FUA: the zeroes are there, now the sync */
@@ -170,6 +174,13 @@ static bool aligned(const struct file *f, const struct ob_blk_io *io)
 
 static void prep_range(const struct slot *s, struct io_uring_sqe *sqe)
 {
+	if (s->cmd) {
+		io_uring_prep_rw(IORING_OP_URING_CMD, sqe, 0, NULL, 0, 0);
+		sqe->cmd_op = CMD_DISCARD;
+		sqe->addr = s->io->off;
+		sqe->addr3 = s->io->len;
+		return;
+	}
 	io_uring_prep_fallocate(sqe, 0,
 	    (s->punch ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE) | FALLOC_FL_KEEP_SIZE,
 	    (off_t)s->io->off, (off_t)s->io->len);
@@ -270,6 +281,8 @@ static void start(struct file_ch *c, struct ob_blk_io *io)
 	c->free_slot = s->next;
 	*s = (struct slot){.io = io, .bounce = NONE};
 	if (io->op > OB_BLK_WRITE) {
+		s->cmd = io->op == OB_BLK_DISCARD && f->bdev &&
+			 !__atomic_load_n(&f->no_cmd, __ATOMIC_RELAXED);
 		s->punch = io->op == OB_BLK_DISCARD || (io->flags & OB_BLK_MAY_UNMAP);
 		if (io->op == OB_BLK_WRITE_ZEROES && cannot(f, s->punch)) {
 			s->punch = !s->punch;
@@ -345,6 +358,11 @@ static void range_ended(struct file_ch *c, struct slot *s, int rc)
 	} else if (rc == 0 && !s->sync && io->op == OB_BLK_WRITE_ZEROES &&
 		   (io->flags & OB_BLK_FUA)) {
 		s->sync = true;
+		go(c, s);
+	} else if ((rc == -EOPNOTSUPP || rc == -EINVAL) && s->cmd) {
+		/* Older kernels: a hole is a discard that leaves zeroes, which fewer devices do. */
+		__atomic_store_n(&f->no_cmd, true, __ATOMIC_RELAXED);
+		s->cmd = false;
 		go(c, s);
 	} else if (rc == -EOPNOTSUPP && !s->other && io->op == OB_BLK_WRITE_ZEROES) {
 		/* The other way leaves zeroes too. */

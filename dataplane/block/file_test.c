@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 #include <sys/prctl.h>
@@ -377,6 +378,48 @@ static void resize_moves_the_end_and_leaves_zeroes(void **state)
 	test_file_remove(&t);
 }
 
+/* The ring belongs to the thread that uses it first, not to the one that made it. */
+static void *worker(void *arg)
+{
+	struct ob_blk_ch *ch = arg;
+	static uint8_t mem[4096] __attribute__((aligned(4096)));
+	int bad = 0;
+
+	for (unsigned i = 0; i < 20; i++) {
+		memset(mem, (int)i + 1, sizeof(mem));
+		bad += test_rw(ch, OB_BLK_WRITE, 0, i * 4096, mem, sizeof(mem)) != 0;
+		bad += test_rw(ch, OB_BLK_READ, 0, i * 4096, mem, sizeof(mem)) != 0;
+		bad += mem[77] != i + 1;
+	}
+	return bad == 0 ? arg : NULL;
+}
+
+static void control_opens_and_closes_what_workers_use(void **state)
+{
+	struct ob_blk_ch *ch[2];
+	pthread_t thread[2];
+	struct test_file t;
+	struct ob_blk *b;
+	void *ret;
+
+	(void)state;
+	test_file_init(&t);
+	b = test_file_open(&t, MIB);
+	ch[0] = open_ch(b);
+	ch[1] = open_ch(b);
+	assert_int_equal(pthread_create(&thread[0], NULL, worker, ch[0]), 0);
+	assert_int_equal(pthread_join(thread[0], &ret), 0);
+	assert_ptr_equal(ret, ch[0]);
+	/* The worker is gone; its channel is closed by us. */
+	ob_blk_ch_close(ch[0]);
+	assert_int_equal(pthread_create(&thread[1], NULL, worker, ch[1]), 0);
+	assert_int_equal(pthread_join(thread[1], &ret), 0);
+	assert_ptr_equal(ret, ch[1]);
+	ob_blk_ch_close(ch[1]);
+	ob_blk_put(b);
+	test_file_remove(&t);
+}
+
 static void read_only_file_takes_no_write(void **state)
 {
 	struct test_file t;
@@ -408,6 +451,7 @@ int main(void)
 	    cmocka_unit_test(file_cut_off_under_us_is_eio),
 	    cmocka_unit_test(no_space_is_enospc),
 	    cmocka_unit_test(resize_moves_the_end_and_leaves_zeroes),
+	    cmocka_unit_test(control_opens_and_closes_what_workers_use),
 	    cmocka_unit_test(read_only_file_takes_no_write),
 	};
 
