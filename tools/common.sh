@@ -285,7 +285,7 @@ build_release() {
 	need_cache
 	need_driver_headers || die "the traffic generator of the benches cannot be built without DPDK's driver headers (see above)"
 	configure build-release gcc --buildtype=release -Db_lto=true
-	compile build-release dpu-fw/card/ob-card ctrl/cli/obctl tests/bench/obgen/librte_net_obgen.so tests/vhost_bench
+	compile build-release dpu-fw/card/ob-card ctrl/cli/obctl tests/bench/obgen/librte_net_obgen.so tests/vhost_bench tests/block_initiator
 }
 
 build_san() {

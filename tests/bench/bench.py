@@ -37,6 +37,7 @@ class Bench:
         self.dir = base / f"bench-{os.getpid()}"
         self.systems = []
         self.rows, self.ratios, self.notes = [], {}, []
+        self.folders = []  # and files, that a bench made elsewhere
         self.began = time.monotonic()
         self.driver = None
         self.huge = False
@@ -59,6 +60,11 @@ class Bench:
             except (LabError, OSError) as err:
                 print(f"bench: {system.label} did not stop cleanly: {err}", file=sys.stderr)
         machine.put_back()
+        for path in self.folders:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def progress(self, text):
@@ -107,9 +113,9 @@ def keep_logs(bench):
 
 def print_table(page, out=sys.stdout):
     print(file=out)
-    columns = [("system", "{:<12}"), ("case", "{:<26}"), ("flows", "{:>9}"), ("bytes", "{:>6}"), ("ns_per_pkt", "{:>9.1f}"),
+    columns = [("system", "{:<18}"), ("case", "{:<32}"), ("flows", "{:>9}"), ("bytes", "{:>6}"), ("qd", "{:>4}"), ("ns_per_pkt", "{:>9.1f}"), ("ns_per_io", "{:>9.1f}"), ("kiops", "{:>8.1f}"), ("busy", "{:>5.2f}"),
                ("net_ns", "{:>8.1f}"), ("mpps", "{:>8.2f}"), ("cps", "{:>10.0f}"), ("p50_us", "{:>8.1f}"), ("p99_us", "{:>8.1f}"),
-               ("p99.99_us", "{:>9.1f}")]
+               ("p99.9_us", "{:>8.1f}"), ("p99.99_us", "{:>9.1f}")]
     columns = [(name, form) for name, form in columns if any(row.get(name) is not None for row in page["rows"])]
 
     def width(form):

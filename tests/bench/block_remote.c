@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "block_bench.h"
+#include "block_initiator.h"
 #include "nvme_drv.h"
 #include "vblk_drv.h"
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The benches by name, and what their ratios are wanted to be."""
+import block
 import cps
 import forwarding
 import latency
@@ -7,6 +8,7 @@ import scale
 import virtio
 
 SUITES = {
+    "block": block.block,
     "cps": cps.cps,
     "encap": forwarding.encap,
     "latency": latency.latency,
@@ -25,6 +27,13 @@ WANTED = {
     ("virtio", "outboard_over_ovs_64B"): (">=", 1.5),
     ("virtio", "outboard_over_ovs_1500B"): (">=", 1.5),
     ("virtio", "outboard_over_rte_vhost_64B"): (">=", 1),
+    ("block", "nvme_null_miops"): (">=", 1),
+    ("block", "virtio_blk_over_qsd_ram"): (">=", 3),
+    ("block", "virtio_blk_over_qsd_file"): (">=", 1.5),
+    ("block", "file_over_fio_uring"): (">=", 0.85),
+    ("block", "crypt_over_openssl"): (">=", 0.85),
+    ("block", "qd1_added_us_p50"): ("<=", 3),
+    ("block", "qd1_added_us_p999"): ("<=", 30),
     ("scale", "bytes_per_connection"): ("<=", 192),
     ("scale", "sessions_left"): ("<=", 0),
     ("scale", "leaked"): ("<=", 0),

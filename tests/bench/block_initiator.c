@@ -2,9 +2,9 @@
 /* The initiator of `outboard bench block`: one thread that keeps a queue depth of block I/O going, and says how many it did,
  * how long they took, and how long another process (the target) was on a CPU meanwhile. JSON on stdout.
  *
- *   block_bench nvme|vfio|vhost SOCKET [OPTION...]      NVMe or virtio-blk of a card or of another target
- *   block_bench null|ram|file|crypt [PATH] [OPTION...]  the device itself, in this process
- *   block_bench stamp SOCKET|PATH ...                   writes what the runs check: each block begins with its own offset
+ *   block_initiator nvme|vfio|vhost SOCKET [OPTION...]      NVMe or virtio-blk of a card or of another target
+ *   block_initiator null|ram|file|crypt [PATH] [OPTION...]  the device itself, in this process
+ *   block_initiator stamp SOCKET|PATH ...                   writes what the runs check: each block begins with its own offset
  */
 #include <errno.h>
 #include <getopt.h>
@@ -14,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "block_bench.h"
+#include "block_initiator.h"
 
 #define WARM_SHARE  10	       /* a tenth of the time goes by before it counts */
 #define MAX_SAMPLES (1u << 21) /* latencies that are kept */
@@ -198,6 +198,7 @@ static const struct option longs[] = {
     {"packed", no_argument, NULL, 'P'},
     {"event-idx", no_argument, NULL, 'E'},
     {"no-shadow", no_argument, NULL, 'N'},
+    {"sleep", no_argument, NULL, 'Z'},
     {NULL, 0, NULL, 0},
 };
 
@@ -247,6 +248,9 @@ static int parse(int argc, char **argv, struct bb_conf *c)
 		case 'N':
 			c->no_shadow = true;
 			break;
+		case 'Z':
+			c->sleeps = true;
+			break;
 		default:
 			return -EINVAL;
 		}
@@ -273,9 +277,10 @@ int main(int argc, char **argv)
 		k++;
 	if (rc < 0 || k == sizeof(kinds) / sizeof(*kinds)) {
 		fprintf(stderr,
-		    "usage: block_bench nvme|vfio|vhost SOCKET | null|ram|file|crypt [PATH]\n"
+		    "usage: block_initiator nvme|vfio|vhost SOCKET | null|ram|file|crypt [PATH]\n"
 		    "  [--qd N] [--bytes N] [--span BYTES] [--seconds S] [--pid TARGET] [--cpu N]\n"
-		    "  [--write | --stamp] [--check] [--packed] [--event-idx] [--no-shadow]\n");
+		    "  [--write | --stamp] [--check] [--packed] [--event-idx] [--no-shadow] "
+		    "[--sleep]\n");
 		return 2;
 	}
 	r.off = calloc(c.qd, sizeof(*r.off));
@@ -291,7 +296,8 @@ int main(int argc, char **argv)
 		dev.close(&dev);
 	}
 	if (rc != 0)
-		fprintf(stderr, "block_bench: %s %s: %s%s\n", c.kind, c.path != NULL ? c.path : "",
-		    rc < 0 ? strerror(-rc) : "NVMe status ", rc < 0 ? "" : "not zero");
+		fprintf(stderr, "block_initiator: %s %s: %s%s\n", c.kind,
+		    c.path != NULL ? c.path : "", rc < 0 ? strerror(-rc) : "NVMe status ",
+		    rc < 0 ? "" : "not zero");
 	return rc != 0;
 }

@@ -17,6 +17,7 @@ struct bb_conf {
 	double seconds;
 	int pid; /* of the target; 0: this thread */
 	bool write, stamp, check, packed, event_idx, no_shadow;
+	bool sleeps; /* null, ram, ...: waits for completions asleep */
 };
 
 /* Slots are 0 .. qd - 1; data of a slot is at data + slot * conf.bytes. */
