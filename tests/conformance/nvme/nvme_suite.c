@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "nvme_suite.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#define WAIT_MS	  30000
+#define MEM_BYTES (24u << 20)
+
+static struct {
+	pid_t pid;
+	char dir[64];
+} target;
+
+static int start(const char *option)
+{
+	char line[64] = "";
+	struct pollfd p = {.events = POLLIN};
+	int fds[2];
+
+	strcpy(target.dir, "/tmp/ob-nvme-XXXXXX");
+	if (mkdtemp(target.dir) == NULL || pipe(fds) < 0)
+		return -1;
+	target.pid = fork();
+	if (target.pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		dup2(fds[1], STDOUT_FILENO);
+		close(fds[0]);
+		close(fds[1]);
+		execl(NVME_TARGET, "nvme_target", target.dir, option, (char *)NULL);
+		_exit(99);
+	}
+	close(fds[1]);
+	p.fd = fds[0];
+	if (target.pid < 0 || poll(&p, 1, WAIT_MS) != 1 ||
+	    read(fds[0], line, sizeof(line) - 1) <= 0)
+		return -1;
+	close(fds[0]);
+	return strncmp(line, "ready", 5) == 0 ? 0 : -1;
+}
+
+int suite_start(void **state)
+{
+	(void)state;
+	return start(getenv("NVME_TARGET_ARG"));
+}
+
+int suite_stop(void **state)
+{
+	int status = 0;
+
+	(void)state;
+	if (target.pid <= 0)
+		return -1;
+	kill(target.pid, SIGTERM);
+	if (waitpid(target.pid, &status, 0) != target.pid || !WIFEXITED(status) ||
+	    WEXITSTATUS(status) != 0) {
+		fprintf(stderr, "the target ended with status %x\n", (unsigned)status);
+		return -1;
+	}
+	return rmdir(target.dir);
+}
+
+static int dial(struct nvd *d, const char *name)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "%s/%s.sock", target.dir, name);
+	/* The socket serves one peer at a time: the one before may still be on its way out. */
+	for (unsigned i = 0; i < 200; i++) {
+		int rc = nvd_open(d, path, MEM_BYTES);
+
+		if (rc == 0)
+			return 0;
+		usleep(10000);
+	}
+	return -1;
+}
+
+static int attach(struct suite *s)
+{
+	if (dial(&s->a, "a") < 0)
+		return -1;
+	s->buf = fake_guest_alloc(&s->a.g, BUF_BYTES, 4096);
+	s->mem = fake_guest_ptr(&s->a.g, s->buf);
+	return s->buf == 0 ? -1 : 0;
+}
+
+int suite_connect(void **state)
+{
+	struct suite *s = calloc(1, sizeof(*s));
+
+	if (s == NULL || attach(s) < 0) {
+		free(s);
+		return -1;
+	}
+	*state = s;
+	return 0;
+}
+
+int suite_enable(void **state)
+{
+	struct suite *s;
+
+	if (suite_connect(state) < 0)
+		return -1;
+	s = *state;
+	return nvd_enable(&s->a, 32);
+}
+
+int suite_queues(void **state)
+{
+	struct suite *s;
+
+	if (suite_enable(state) < 0)
+		return -1;
+	s = *state;
+	return nvd_create_queues(&s->a, 1, 128, 128, 1);
+}
+
+int suite_close(void **state)
+{
+	struct suite *s = *state;
+	int status;
+
+	nvd_close(&s->a);
+	if (s->has_b)
+		nvd_close(&s->b);
+	free(s);
+	if (waitpid(target.pid, &status, WNOHANG) == 0)
+		return 0;
+	fprintf(stderr, "the target is gone: status %x\n", (unsigned)status);
+	target.pid = 0;
+	return -1;
+}
+
+void suite_open_b(struct suite *s)
+{
+	assert_int_equal(dial(&s->b, "b"), 0);
+	s->has_b = true;
+	assert_int_equal(nvd_enable(&s->b, 32), 0);
+	assert_int_equal(nvd_create_queues(&s->b, 1, 128, 128, NVD_NO_IRQ), 0);
+}
+
+void suite_on(struct suite *s)
+{
+	assert_int_equal(nvd_enable(&s->a, 32), 0);
+	assert_int_equal(nvd_create_queues(&s->a, 1, 128, 128, 1), 0);
+}
+
+void suite_again(struct suite *s)
+{
+	nvd_close(&s->a);
+	assert_int_equal(attach(s), 0);
+	suite_on(s);
+}
+
+void sc_is(int got, int want, const char *what, int line)
+{
+	if (got == want)
+		return;
+	if (got < 0)
+		fail_msg("line %d: %s: %s, want status %03x", line, what, strerror(-got), want);
+	fail_msg("line %d: %s: status %03x, want %03x", line, what, got, want);
+}
+
+void sc_in(int got, const int *want, unsigned n, const char *what, int line)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (got == want[i])
+			return;
+	sc_is(got, want[0], what, line);
+}
+
+int rw(struct suite *s, uint8_t opc, uint32_t nsid, uint64_t slba, uint32_t n, uint32_t off)
+{
+	struct nvd_sqe cmd = nvd_rw(opc, nsid, slba, n);
+
+	nvd_data(&s->a, &cmd, s->buf + off, (size_t)n * (nsid == NULL_4K ? 4096 : 512));
+	return nvd_exec(&s->a, &s->a.sq[1], &cmd, NULL);
+}
+
+void fill(struct suite *s, uint32_t off, uint32_t len, uint32_t seed)
+{
+	for (uint32_t i = 0; i < len; i++)
+		s->mem[off + i] = (uint8_t)((seed + i) * 2654435761u >> 13);
+}
+
+bool holds(const struct suite *s, uint32_t off, uint32_t len, uint32_t seed)
+{
+	for (uint32_t i = 0; i < len; i++)
+		if (s->mem[off + i] != (uint8_t)((seed + i) * 2654435761u >> 13))
+			return false;
+	return true;
+}
+
+void works(struct suite *s)
+{
+	static uint32_t seed = 1000;
+
+	seed++;
+	fill(s, 0, 512, seed);
+	IS(0, rw(s, NVD_WRITE, RAM, seed % RAM_BLOCKS, 1, 0));
+	IS(0, rw(s, NVD_READ, RAM, seed % RAM_BLOCKS, 1, 4096));
+	assert_true(holds(s, 4096, 512, seed));
+}
