@@ -4,6 +4,9 @@
  * An I/O takes a slot, goes to the ring as one request, and again for what a short transfer left. Under O_DIRECT an I/O whose
  * vectors are not aligned (guests choose them) goes through a bounce buffer, piece by piece; so does what a short transfer
  * left, whose vectors are cut anywhere. What finds no slot or no buffer waits in order.
+ *
+ * Flushes, discards and zeroes run on kernel threads, of which a worker has few for all its devices: of ranges a channel has
+ * some at the medium, of flushes one, and those that came meanwhile share the next.
  */
 #include "ob_block.h"
 
@@ -24,6 +27,7 @@
 #define N_SLOTS	     512
 #define N_BOUNCE     32
 #define BOUNCE_BYTES (128u << 10)
+#define MAX_RANGES   4
 #define REAP_MAX     64
 #define REAP_ROUNDS  8
 #define NONE	     UINT16_MAX
@@ -55,7 +59,11 @@ struct file_ch {
 	uint16_t n_flight;
 	uint16_t buf_head, buf_tail; /* slots that wait for a buffer */
 	struct blk_list waiting;     /* for a slot */
-	uint8_t *bounce;	     /* N_BOUNCE of BOUNCE_BYTES; pages come with first use */
+	struct blk_list flushing;    /* share the flush at the medium */
+	struct blk_list next_flush;
+	struct blk_list ranges; /* wait until fewer than MAX_RANGES are at the medium */
+	uint16_t n_ranges;
+	uint8_t *bounce; /* N_BOUNCE of BOUNCE_BYTES; pages come with first use */
 	uint16_t bounce_next[N_BOUNCE];
 	struct slot slots[N_SLOTS];
 };
@@ -273,6 +281,7 @@ static bool cannot(const struct file *f, bool punch)
 	return __atomic_load_n(punch ? &f->no_punch : &f->no_zero_range, __ATOMIC_RELAXED);
 }
 
+/* There is a free slot. */
 static void start(struct file_ch *c, struct ob_blk_io *io)
 {
 	const struct file *f = (const struct file *)c->ch.b;
@@ -280,7 +289,12 @@ static void start(struct file_ch *c, struct ob_blk_io *io)
 
 	c->free_slot = s->next;
 	*s = (struct slot){.io = io, .bounce = NONE};
-	if (io->op > OB_BLK_WRITE) {
+	if (io->op == OB_BLK_FLUSH) {
+		go(c, s);
+		return;
+	}
+	if (io->op > OB_BLK_FLUSH) {
+		c->n_ranges++;
 		s->cmd = io->op == OB_BLK_DISCARD && f->bdev &&
 			 !__atomic_load_n(&f->no_cmd, __ATOMIC_RELAXED);
 		s->punch = io->op == OB_BLK_DISCARD || (io->flags & OB_BLK_MAY_UNMAP);
@@ -293,6 +307,22 @@ static void start(struct file_ch *c, struct ob_blk_io *io)
 	}
 	s->bounced = !aligned(f, io);
 	next_piece(c, s);
+}
+
+/* Where an I/O goes that comes in: to the medium, or where it waits. */
+static void admit(struct file_ch *c, struct ob_blk_io *io)
+{
+	if (io->op == OB_BLK_FLUSH && c->flushing.head != NULL) {
+		blk_list_add(&c->next_flush, io);
+	} else if (io->op > OB_BLK_FLUSH && c->n_ranges == MAX_RANGES) {
+		blk_list_add(&c->ranges, io);
+	} else if (c->free_slot == NONE) {
+		blk_list_add(&c->waiting, io);
+	} else {
+		if (io->op == OB_BLK_FLUSH)
+			blk_list_add(&c->flushing, io);
+		start(c, io);
+	}
 }
 
 /* Gives the buffer back: to the one that waits longest. */
@@ -320,7 +350,10 @@ static int map_error(int rc)
 	case -EROFS:
 	case -EILSEQ:
 	case -EOPNOTSUPP:
+	case -ENODEV:
 		return rc;
+	case -ENXIO:
+		return -ENODEV;
 	case -EDQUOT:
 	case -EFBIG:
 		return -ENOSPC;
@@ -329,17 +362,42 @@ static int map_error(int rc)
 	}
 }
 
+/* A slot is free: who is next? */
+static void refill(struct file_ch *c)
+{
+	struct ob_blk_io *io;
+
+	if (c->flushing.head == NULL && c->next_flush.head != NULL && c->free_slot != NONE) {
+		c->flushing = c->next_flush;
+		c->next_flush.head = NULL;
+		start(c, c->flushing.head);
+	}
+	while (c->n_ranges < MAX_RANGES && c->free_slot != NONE &&
+	       (io = blk_list_pop(&c->ranges)) != NULL)
+		start(c, io);
+	while (c->free_slot != NONE && (io = blk_list_pop(&c->waiting)) != NULL)
+		admit(c, io);
+}
+
 static void finish(struct file_ch *c, struct slot *s, int rc)
 {
-	struct ob_blk_io *io = s->io, *next;
+	struct blk_list ended = {s->io, s->io};
+	struct ob_blk_io *io;
 
 	put_bounce(c, s);
 	s->next = c->free_slot;
 	c->free_slot = (uint16_t)(s - c->slots);
-	next = blk_list_pop(&c->waiting);
-	if (next != NULL)
-		start(c, next);
-	blk_complete(&c->ch, io, map_error(rc));
+	if (s->io->op == OB_BLK_FLUSH) {
+		ended = c->flushing;
+		c->flushing.head = NULL;
+	} else {
+		if (s->io->op > OB_BLK_FLUSH)
+			c->n_ranges--;
+		s->io->next = NULL;
+	}
+	refill(c);
+	while ((io = blk_list_pop(&ended)) != NULL)
+		blk_complete(&c->ch, io, map_error(rc));
 }
 
 /* Returns whether another try makes sense; each piece has a bounded number. */
@@ -445,12 +503,8 @@ static void file_submit(struct ob_blk_ch *ch, struct ob_blk_io *const *ios, unsi
 	struct file_ch *c = (struct file_ch *)ch;
 
 	enable(c);
-	for (unsigned i = 0; i < n; i++) {
-		if (c->free_slot == NONE)
-			blk_list_add(&c->waiting, ios[i]);
-		else
-			start(c, ios[i]);
-	}
+	for (unsigned i = 0; i < n; i++)
+		admit(c, ios[i]);
 	if (!c->in_poll)
 		enter(c);
 }
@@ -513,16 +567,26 @@ static void file_disarm(struct ob_blk_ch *ch)
 		;
 }
 
+static void take_out(struct blk_list *l, const void *owner, struct blk_list *gone)
+{
+	struct blk_list all = *l;
+	struct ob_blk_io *io;
+
+	l->head = NULL;
+	while ((io = blk_list_pop(&all)) != NULL)
+		blk_list_add(owner == NULL || io->owner == owner ? gone : l, io);
+}
+
 static void file_cancel(struct ob_blk_ch *ch, const void *owner)
 {
 	struct file_ch *c = (struct file_ch *)ch;
-	struct blk_list all = c->waiting, gone = {0};
+	struct blk_list gone = {0};
 	uint16_t i = c->buf_head, next;
 	struct ob_blk_io *io;
 
-	c->waiting = (struct blk_list){0};
-	while ((io = blk_list_pop(&all)) != NULL)
-		blk_list_add(owner == NULL || io->owner == owner ? &gone : &c->waiting, io);
+	take_out(&c->waiting, owner, &gone);
+	take_out(&c->next_flush, owner, &gone);
+	take_out(&c->ranges, owner, &gone);
 	/* Of those that wait for a buffer: who has done nothing yet. */
 	c->buf_head = NONE;
 	for (; i != NONE; i = next) {
@@ -542,9 +606,9 @@ static void file_cancel(struct ob_blk_ch *ch, const void *owner)
 			c->slots[c->buf_tail].next = i;
 		c->buf_tail = i;
 	}
-	while (c->free_slot != NONE && (io = blk_list_pop(&c->waiting)) != NULL)
-		start(c, io);
-	enter(c);
+	refill(c);
+	if (!c->in_poll)
+		enter(c);
 	while ((io = blk_list_pop(&gone)) != NULL)
 		blk_complete(ch, io, -ECANCELED);
 }

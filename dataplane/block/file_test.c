@@ -285,6 +285,97 @@ static void more_than_the_ring_holds_waits_inside(void **state)
 	free(back);
 }
 
+/* Those that kernel threads do: few at a time, and flushes share. */
+static void crowds_of_flushes_and_ranges_all_end(void **state)
+{
+	static const uint8_t ops[] = {
+	    OB_BLK_FLUSH, OB_BLK_DISCARD, OB_BLK_FLUSH, OB_BLK_WRITE_ZEROES};
+	struct test_io *ios = calloc(N_MANY, sizeof(*ios));
+	struct ob_blk_io *list[N_MANY];
+	struct ob_blk_stats st;
+	unsigned n_canceled = 0;
+	struct test_file t;
+	struct ob_blk *b;
+	struct ob_blk_ch *ch;
+	int owner[2];
+
+	(void)state;
+	assert_non_null(ios);
+	test_file_init(&t);
+	b = test_file_open(&t, 8 * MIB);
+	ch = open_ch(b);
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < N_MANY; i++) {
+			enum ob_blk_op op = ops[i % 4];
+
+			if (op == OB_BLK_DISCARD && b->info.discard_bytes == 0)
+				op = OB_BLK_FLUSH;
+			test_io_init(&ios[i], op, i * 4096ull, NULL, 4096);
+			ios[i].io.owner = &owner[i / 4 % 2];
+			list[i] = &ios[i].io;
+		}
+		ob_blk_submit(ch, list, N_MANY);
+		if (round == 1)
+			ob_blk_cancel(ch, &owner[1]);
+		for (unsigned i = 0; i < N_MANY; i++) {
+			int rc = test_wait(ch, &ios[i]);
+
+			n_canceled += rc == -ECANCELED;
+			assert_true(rc == 0 || (round == 1 && rc == -ECANCELED &&
+						   ios[i].io.owner == &owner[1]));
+		}
+		assert_int_equal(ob_blk_pending(ch), 0);
+	}
+	assert_in_range(n_canceled, 1, N_MANY / 2);
+	ob_blk_stats(b, &st);
+	assert_int_equal(
+	    st.n_ios[OB_BLK_FLUSH] + st.n_ios[OB_BLK_DISCARD] + st.n_ios[OB_BLK_WRITE_ZEROES],
+	    2 * N_MANY);
+	ob_blk_ch_close(ch);
+	ob_blk_put(b);
+	test_file_remove(&t);
+	free(ios);
+}
+
+static unsigned n_fds(void)
+{
+	unsigned n = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+static void channel_without_descriptors_is_emfile_and_leaks_none(void **state)
+{
+	struct rlimit old, now;
+	struct ob_blk_ch *ch;
+	struct test_file t;
+	struct ob_blk *b;
+	unsigned before;
+
+	(void)state;
+	test_file_init(&t);
+	b = test_file_open(&t, MIB);
+	before = n_fds();
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	/* Room for the ring, none for its eventfd; then for neither. */
+	for (unsigned room = 2; room-- > 0;) {
+		int fd = dup(0);
+
+		assert_true(fd >= 0);
+		close(fd);
+		now = old;
+		now.rlim_cur = (rlim_t)fd + room;
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+		assert_int_equal(ob_blk_ch_open(b, &ch), -EMFILE);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+		assert_int_equal(n_fds(), before);
+	}
+	ob_blk_put(b);
+	test_file_remove(&t);
+}
+
 static void file_cut_off_under_us_is_eio(void **state)
 {
 	struct test_file t;
@@ -448,6 +539,8 @@ int main(void)
 	    cmocka_unit_test(every_operation_works_by_page_cache_and_without),
 	    cmocka_unit_test(crooked_vectors_never_fail),
 	    cmocka_unit_test(more_than_the_ring_holds_waits_inside),
+	    cmocka_unit_test(crowds_of_flushes_and_ranges_all_end),
+	    cmocka_unit_test(channel_without_descriptors_is_emfile_and_leaks_none),
 	    cmocka_unit_test(file_cut_off_under_us_is_eio),
 	    cmocka_unit_test(no_space_is_enospc),
 	    cmocka_unit_test(resize_moves_the_end_and_leaves_zeroes),

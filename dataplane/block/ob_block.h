@@ -47,7 +47,7 @@ struct ob_blk_io {
 	uint8_t op;    /* enum ob_blk_op */
 	uint8_t flags; /* enum ob_blk_flags */
 	uint16_t n_iov;
-	/* 0; -EIO; -EINVAL range, length or alignment; -ENOSPC; -EROFS; -EOPNOTSUPP; -ENODEV the device is closing;
+	/* 0; -EIO; -EINVAL range, length or alignment; -ENOSPC; -EROFS; -EOPNOTSUPP; -ENODEV the medium is gone;
 	 * -EILSEQ stored protection does not match the data; -ECANCELED by ob_blk_cancel, never touched the medium. */
 	int32_t result;
 	uint64_t off; /* bytes; multiple of the block size */

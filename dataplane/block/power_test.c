@@ -6,9 +6,10 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-#define BLOCKS	 4096u
-#define BLOCK	 512u
-#define N_FLIGHT 32u
+#define BLOCKS	  4096u
+#define BLOCK	  512u
+#define N_FLIGHT  32u
+#define N_FLUSHES 3u
 
 /* Shared with the child: what it began, and what it was told. 0: never written. */
 struct ledger {
@@ -47,9 +48,25 @@ static void on_write(struct ob_blk_io *io)
 	w->l->n_fua++;
 }
 
+/* Several flushes are under way at once; each covers what was completed before it. */
+struct fl {
+	struct ob_blk_io io;
+	uint32_t covered[BLOCKS];
+	bool busy;
+};
+
 static void on_flush(struct ob_blk_io *io)
 {
-	*(bool *)io->owner = true;
+	struct fl *f = (struct fl *)io;
+	struct ledger *l = io->owner;
+
+	if (io->result != 0)
+		l->failed = true;
+	for (unsigned i = 0; i < BLOCKS; i++)
+		if (f->covered[i] > l->durable[i])
+			__atomic_store_n(&l->durable[i], f->covered[i], __ATOMIC_RELEASE);
+	l->n_flushes++;
+	f->busy = false;
 }
 
 static void start(struct ob_blk_ch *ch, struct wr *w, uint32_t block, uint32_t seq, bool fua)
@@ -75,15 +92,13 @@ static void start(struct ob_blk_ch *ch, struct wr *w, uint32_t block, uint32_t s
 	ob_blk_submit(ch, &io, 1);
 }
 
-/* Writes until it is killed. A block is written by one I/O at a time; a flush covers what was completed before it. */
+/* Writes until it is killed. A block is written by one I/O at a time. */
 static void child(const struct test_file *t, struct ledger *l, uint32_t seq)
 {
 	static struct wr w[N_FLIGHT];
-	static uint32_t completed[BLOCKS], covered[BLOCKS];
+	static struct fl fl[N_FLUSHES];
+	static uint32_t completed[BLOCKS];
 	struct ob_blk *b = test_file_open(t, BLOCKS * BLOCK);
-	bool flushed = true;
-	struct ob_blk_io flush = {.op = OB_BLK_FLUSH, .done = on_flush, .owner = &flushed},
-			 *pf = &flush;
 	struct ob_blk_ch *ch;
 
 	if (ob_blk_ch_open(b, &ch) != 0)
@@ -104,15 +119,16 @@ static void child(const struct test_file *t, struct ledger *l, uint32_t seq)
 			    (uint32_t)(seed >> 33) % (BLOCKS / N_FLIGHT) * N_FLIGHT + i, ++seq,
 			    (seed >> 60) == 0);
 		}
-		if (flushed) {
-			for (unsigned i = 0; i < BLOCKS; i++)
-				if (covered[i] > l->durable[i])
-					__atomic_store_n(
-					    &l->durable[i], covered[i], __ATOMIC_RELEASE);
-			l->n_flushes++;
-			memcpy(covered, completed, sizeof(covered));
-			flushed = false;
-			ob_blk_submit(ch, &pf, 1);
+		for (unsigned i = 0; i < N_FLUSHES; i++) {
+			struct ob_blk_io *io = &fl[i].io;
+
+			if (fl[i].busy)
+				continue;
+			fl[i].busy = true;
+			*io = (struct ob_blk_io){.op = OB_BLK_FLUSH, .done = on_flush, .owner = l};
+			memcpy(fl[i].covered, completed, sizeof(completed));
+			ob_blk_submit(ch, &io, 1);
+			break;
 		}
 		ob_blk_poll(ch);
 	}
