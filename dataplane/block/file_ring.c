@@ -457,8 +457,8 @@ static void data_ended(struct file_ch *c, struct slot *s, int rc)
 			n -= n % f->len_align;
 	}
 	if (n == 0) {
-		/* 0 at once: the file ends here, somebody cut it off. */
-		if (rc == 0 || !again(s)) {
+		/* Nothing, or less than a block: the file ends here, somebody cut it off. */
+		if (rc >= 0 || !again(s)) {
 			finish(c, s, -EIO);
 			return;
 		}
