@@ -17,10 +17,14 @@
 
 #include "file_priv.h"
 
-/* How long another holder may take to let go: a process that was killed keeps its files until the kernel has wound up its
- * rings. */
+/* How long another holder may take to let go. A process that was killed is waited for by whoever starts the next; a block device
+ * stays claimed until the kernel has wound up its rings, which takes as long as its last flush. */
 #define LOCK_TRIES 25
-#define LOCK_NAP   (10 * 1000 * 1000) /* ns */
+#define BDEV_TRIES 100
+#define TRY_NAP	   (10 * 1000 * 1000) /* ns */
+
+/* Files that this process has open: its locks are the process's, and do not keep it from itself. Control. */
+static struct file *open_files;
 
 struct err {
 	char *text;
@@ -29,7 +33,7 @@ struct err {
 
 static void nap(void)
 {
-	nanosleep(&(struct timespec){.tv_nsec = LOCK_NAP}, NULL);
+	nanosleep(&(struct timespec){.tv_nsec = TRY_NAP}, NULL);
 }
 
 static int why(struct err *e, int rc, const char *what, const char *path)
@@ -61,19 +65,60 @@ static int check_ring(struct err *e)
 	}
 }
 
-/* One writer a file, or many readers: two volumes on the same bytes would destroy them. */
-static int lock_file(int fd, bool read_only)
+/* One writer a file, or many readers: two volumes on the same bytes would destroy them.
+ *
+ * A lock of the process, not of the open file: that one would live on with the rings of a process that was killed, for seconds
+ * when the disk is busy. Its price: closing any descriptor of the file drops it, hence lock_again and no opening in vain. */
+static struct file *holder(dev_t dev, ino_t ino, bool read_only)
 {
-	struct flock fl = {.l_type = read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
+	for (struct file *f = open_files; f != NULL; f = f->next_open)
+		if (f->dev == dev && f->ino == ino && !(read_only && f->blk.info.read_only))
+			return f;
+	return NULL;
+}
 
-	for (unsigned i = 0; fcntl(fd, F_OFD_SETLK, &fl) != 0; i++) {
-		if (errno != EAGAIN && errno != EACCES)
-			return 0; /* a file system without locks */
+static int try_lock(const struct file *f, pid_t *who)
+{
+	struct flock fl = {
+	    .l_type = f->blk.info.read_only ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
+
+	if (fcntl(f->fd, F_SETLK, &fl) == 0)
+		return 0;
+	if (errno != EAGAIN && errno != EACCES)
+		return 0; /* a file system without locks */
+	*who = fcntl(f->fd, F_GETLK, &fl) == 0 && fl.l_type != F_UNLCK ? fl.l_pid : 0;
+	return -EBUSY;
+}
+
+static int lock_file(struct file *f, const char *path, struct err *e)
+{
+	pid_t who = 0;
+
+	for (unsigned i = 0; try_lock(f, &who) != 0; i++) {
 		if (i == LOCK_TRIES)
-			return -EBUSY;
+			return blk_err(e->text, e->len, -EBUSY,
+			    "%s is the medium of process %d: a file has one writer", path,
+			    (int)who);
 		nap();
 	}
+	f->next_open = open_files;
+	open_files = f;
 	return 0;
+}
+
+static void unlock_file(struct file *f)
+{
+	pid_t who;
+
+	for (struct file **p = &open_files; *p != NULL; p = &(*p)->next_open)
+		if (*p == f) {
+			*p = f->next_open;
+			break;
+		}
+	close(f->fd);
+	for (struct file *o = open_files; o != NULL; o = o->next_open)
+		if (o->dev == f->dev && o->ino == f->ino)
+			(void)try_lock(o, &who);
 }
 
 /* The name of a new file must survive as well as what is flushed into it. */
@@ -97,13 +142,21 @@ static int sync_dir_of(const char *path)
 static int open_path(const struct ob_blk_file_conf *conf, bool *made, struct err *e)
 {
 	int how = (conf->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK, fd;
+	const struct file *other;
 	struct stat st;
 
-	/* O_EXCL without O_CREAT: a block device that is not mounted nor part of anything. */
-	if (stat(conf->path, &st) == 0 && S_ISBLK(st.st_mode) && !conf->read_only)
-		how |= O_EXCL;
+	if (stat(conf->path, &st) == 0) {
+		other = holder(st.st_dev, st.st_ino, conf->read_only);
+		if (other != NULL)
+			return blk_err(e->text, e->len, -EBUSY,
+			    "%s is the medium of volume %s: a file has one writer", conf->path,
+			    other->blk.info.name);
+		/* O_EXCL without O_CREAT: a block device that is not mounted nor part of anything. */
+		if (S_ISBLK(st.st_mode) && !conf->read_only)
+			how |= O_EXCL;
+	}
 	fd = open(conf->path, how);
-	for (unsigned i = 0; fd < 0 && errno == EBUSY && i < LOCK_TRIES; i++) {
+	for (unsigned i = 0; fd < 0 && errno == EBUSY && i < BDEV_TRIES; i++) {
 		nap();
 		fd = open(conf->path, how);
 	}
@@ -114,7 +167,8 @@ static int open_path(const struct ob_blk_file_conf *conf, bool *made, struct err
 	if (fd >= 0)
 		return fd;
 	if (errno == EBUSY)
-		return blk_err(e->text, e->len, -EBUSY, "%s is in use (mounted?)", conf->path);
+		return blk_err(e->text, e->len, -EBUSY,
+		    "%s is in use: unmount it, or take it out of what it is part of", conf->path);
 	return why(e, -errno, "cannot open", conf->path);
 }
 
@@ -243,17 +297,17 @@ static int set_up(struct file *f, const struct ob_blk_file_conf *conf, bool *mad
 	f->fd = rc;
 	if (fstat(f->fd, &st) != 0)
 		return why(e, -errno, "cannot look at", conf->path);
+	f->dev = st.st_dev;
+	f->ino = st.st_ino;
 	f->bdev = S_ISBLK(st.st_mode);
+	f->blk.info.read_only = conf->read_only;
+	f->blk.info.volatile_cache = !conf->read_only;
 	if (!f->bdev && !S_ISREG(st.st_mode))
 		return blk_err(e->text, e->len, -EINVAL,
 		    "%s is neither a regular file nor a block device", conf->path);
-	rc = lock_file(f->fd, conf->read_only);
-	if (rc != 0)
-		return blk_err(
-		    e->text, e->len, rc, "%s is the medium of another volume already", conf->path);
-	f->blk.info.read_only = conf->read_only;
-	f->blk.info.volatile_cache = !conf->read_only;
-	rc = set_direct(f, conf, e);
+	rc = lock_file(f, conf->path, e);
+	if (rc == 0)
+		rc = set_direct(f, conf, e);
 	if (rc == 0)
 		rc = set_block(f, conf, e);
 	if (rc == 0)
@@ -332,11 +386,7 @@ int file_resize(struct ob_blk *b, uint64_t bytes)
 void file_destroy(struct ob_blk *b)
 {
 	struct file *f = (struct file *)b;
-	struct flock fl = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
 
-	if (f->fd < 0)
-		return;
-	/* By hand: rings hold the file for a moment longer than we do. */
-	(void)fcntl(f->fd, F_OFD_SETLK, &fl);
-	close(f->fd);
+	if (f->fd >= 0)
+		unlock_file(f);
 }

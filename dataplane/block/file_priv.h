@@ -2,14 +2,19 @@
 /* Between file.c (control) and file_ring.c (channels). */
 #pragma once
 
+#include <sys/types.h>
+
 #include "block_priv.h"
 
 struct file {
 	struct ob_blk blk;
 	int fd; /* -1 while none */
 	bool bdev, direct;
-	uint32_t mem_align; /* of addresses under O_DIRECT; power of two, 1: any */
-	uint32_t len_align; /* of each vector's length */
+	dev_t dev;
+	ino_t ino;
+	struct file *next_open; /* of this process */
+	uint32_t mem_align;	/* of addresses under O_DIRECT; power of two, 1: any */
+	uint32_t len_align;	/* of each vector's length */
 	/* What the medium turned out not to do; any owner sets them, relaxed. */
 	bool no_zero_range, no_punch, no_cmd;
 };

@@ -37,6 +37,57 @@ static struct ob_blk_ch *open_ch(struct ob_blk *b)
 	return ch;
 }
 
+/* What another process gets. */
+static int lock_from_child(const char *path, short type)
+{
+	struct flock fl = {.l_type = type, .l_whence = SEEK_SET};
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(fcntl(open(path, O_RDWR), F_SETLK, &fl) == 0 ? 0 : errno);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void file_of_another_process_is_ebusy(void **state)
+{
+	struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	char text[32], go = 0;
+	struct test_file t;
+	struct ob_blk *b;
+	int pipes[2];
+	pid_t pid;
+
+	(void)state;
+	test_file_init(&t);
+	ob_blk_put(test_file_open(&t, MIB));
+	assert_int_equal(pipe(pipes), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		go = fcntl(open(t.path, O_RDWR), F_SETLK, &fl) == 0;
+		if (write(pipes[1], &go, 1) == 1)
+			pause();
+		_exit(1);
+	}
+	assert_int_equal(read(pipes[0], &go, 1), 1);
+	assert_int_equal(go, 1);
+	assert_int_equal(create(t.path, 0, true, false, &b), -EBUSY);
+	snprintf(text, sizeof(text), "process %d:", (int)pid);
+	assert_non_null(strstr(err, text));
+	assert_int_equal(create(t.path, 0, true, true, &b), -EBUSY);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_int_equal(create(t.path, 0, true, false, &b), 0);
+	ob_blk_put(b);
+	close(pipes[0]);
+	close(pipes[1]);
+	test_file_remove(&t);
+}
+
 static void errors_of_opening_say_what_to_do(void **state)
 {
 	struct ob_blk_file_conf conf = {.path = "x", .bytes = 4096, .block_bytes = 520};
@@ -73,7 +124,12 @@ static void errors_of_opening_say_what_to_do(void **state)
 	assert_int_equal(create(t.path, 0, true, true, &b), 0);
 	assert_int_equal(create(t.path, 0, true, true, &c), 0);
 	ob_blk_put(c);
+	assert_int_equal(create(t.path, 0, true, false, &c), -EBUSY);
+	assert_non_null(strstr(err, "volume disk"));
+	assert_int_equal(lock_from_child(t.path, F_RDLCK), 0);
+	assert_int_equal(lock_from_child(t.path, F_WRLCK), EAGAIN);
 	ob_blk_put(b);
+	assert_int_equal(lock_from_child(t.path, F_WRLCK), 0);
 	assert_int_equal(create(t.path, 2 * MIB, true, true, &b), -ENOSPC);
 	assert_int_equal(truncate(t.path, 0), 0);
 	assert_int_equal(create(t.path, 0, true, false, &b), -EINVAL);
@@ -535,6 +591,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(errors_of_opening_say_what_to_do),
+	    cmocka_unit_test(file_of_another_process_is_ebusy),
 	    cmocka_unit_test(refused_ring_is_explained),
 	    cmocka_unit_test(every_operation_works_by_page_cache_and_without),
 	    cmocka_unit_test(crooked_vectors_never_fail),
