@@ -1,179 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Random I/O against a model, over ram, over file, and over a kind that has no zeroes of its own. Vectors are cut at random and
- * lie at random addresses, many I/Os are under way at once, never two over the same block. */
+/* Random I/O against a model, over ram, over file, over the core's own zeroes, and over stacks. */
 #include "test_file.h"
-
-#define BLOCKS	  2048u
-#define BLOCK	  512u
-#define N_IOS	  24u
-#define MAX_LEN	  64u /* blocks */
-#define MAX_PARTS 12u
-
-struct rnd_io {
-	struct ob_blk_io io;
-	struct iovec iov[MAX_PARTS];
-	struct world *w;
-	uint8_t *mem; /* MAX_LEN blocks and room to lie crooked */
-	uint32_t first, n;
-	bool busy;
-};
-
-struct world {
-	struct ob_blk *b;
-	struct ob_blk_ch *ch;
-	uint64_t seed;
-	bool zero_on_discard;
-	uint8_t *model;		 /* what must be there */
-	uint8_t unknown[BLOCKS]; /* discarded: anything may be there */
-	uint8_t locked[BLOCKS];
-	struct rnd_io ios[N_IOS];
-	unsigned n_wrong, n_failed, n_done;
-};
-
-static uint32_t draw(struct world *w, uint32_t below)
-{
-	w->seed ^= w->seed << 13;
-	w->seed ^= w->seed >> 7;
-	w->seed ^= w->seed << 17;
-	return (uint32_t)((w->seed >> 16) % below);
-}
-
-/* Cuts the I/O's memory into vectors with holes of a few bytes between them. */
-static void cut(struct world *w, struct rnd_io *r, bool crooked)
-{
-	uint32_t len = r->n * BLOCK, at = crooked ? draw(w, 4096) : 0, done = 0;
-	unsigned parts = 1 + draw(w, MAX_PARTS);
-
-	r->io.n_iov = 0;
-	while (done < len) {
-		bool last = r->io.n_iov + 1u >= parts;
-		uint32_t piece = last ? len - done : 1 + draw(w, len - done);
-
-		if (!crooked && !last)
-			piece = (piece + BLOCK - 1) / BLOCK * BLOCK;
-		r->iov[r->io.n_iov++] = (struct iovec){r->mem + at, piece};
-		at += piece + (crooked ? draw(w, 8) : 0);
-		done += piece;
-	}
-	r->io.iov = r->iov;
-}
-
-static void check_read(struct world *w, const struct rnd_io *r)
-{
-	uint8_t flat[MAX_LEN * BLOCK];
-
-	blk_iov_gather(flat, r->iov, r->io.n_iov, 0, r->n * BLOCK);
-	for (uint32_t i = 0; i < r->n; i++)
-		if (!w->unknown[r->first + i] &&
-		    memcmp(flat + i * BLOCK, w->model + (r->first + i) * BLOCK, BLOCK) != 0)
-			w->n_wrong++;
-}
-
-static void on_done(struct ob_blk_io *io)
-{
-	struct rnd_io *r = (struct rnd_io *)io;
-	struct world *w = r->w;
-
-	w->n_failed += io->result != 0;
-	w->n_done++;
-	r->busy = false;
-	if (io->op == OB_BLK_FLUSH)
-		return;
-	if (io->op == OB_BLK_READ)
-		check_read(w, r);
-	memset(w->locked + r->first, 0, r->n);
-}
-
-/* Draws an I/O over blocks that nobody else is at. Returns false: not this time. */
-static bool prepare(struct world *w, struct rnd_io *r)
-{
-	static const uint8_t ops[] = {OB_BLK_READ, OB_BLK_READ, OB_BLK_READ, OB_BLK_WRITE,
-	    OB_BLK_WRITE, OB_BLK_WRITE, OB_BLK_FLUSH, OB_BLK_DISCARD, OB_BLK_WRITE_ZEROES};
-	uint8_t op = ops[draw(w, sizeof(ops))];
-
-	r->n = 1 + draw(w, draw(w, 4) == 0 ? MAX_LEN : 8);
-	r->first = draw(w, BLOCKS - r->n);
-	if (op == OB_BLK_DISCARD && w->b->info.discard_bytes == 0)
-		return false;
-	for (uint32_t i = 0; op != OB_BLK_FLUSH && i < r->n; i++)
-		if (w->locked[r->first + i])
-			return false;
-	r->io = (struct ob_blk_io){.op = op,
-	    .flags = (uint8_t)((draw(w, 32) == 0 ? OB_BLK_FUA : 0) |
-			       (op == OB_BLK_WRITE_ZEROES && draw(w, 2) ? OB_BLK_MAY_UNMAP : 0)),
-	    .off = (uint64_t)r->first * BLOCK,
-	    .len = (uint64_t)r->n * BLOCK,
-	    .done = on_done};
-	r->busy = true;
-	if (op == OB_BLK_FLUSH)
-		return true;
-	memset(w->locked + r->first, 1, r->n);
-	if (op == OB_BLK_READ || op == OB_BLK_WRITE)
-		cut(w, r, draw(w, 2));
-	if (op == OB_BLK_WRITE) {
-		for (unsigned i = 0; i < r->io.n_iov; i++)
-			memset(r->iov[i].iov_base, (int)draw(w, 256), r->iov[i].iov_len);
-		blk_iov_gather(w->model + r->first * BLOCK, r->iov, r->io.n_iov, 0, r->n * BLOCK);
-	} else if (op != OB_BLK_READ) {
-		memset(w->model + r->first * BLOCK, 0, r->n * BLOCK);
-	}
-	if (op != OB_BLK_READ)
-		memset(w->unknown + r->first, op == OB_BLK_DISCARD && !w->zero_on_discard, r->n);
-	return true;
-}
-
-static void run(struct ob_blk *b, unsigned n_ios)
-{
-	struct world *w = calloc(1, sizeof(*w));
-	unsigned n_started = 0;
-
-	assert_non_null(w);
-	w->b = b;
-	w->seed = 0x9e3779b97f4a7c15u;
-	w->zero_on_discard = b->info.zero_on_discard;
-	memset(w->unknown, 1, sizeof(w->unknown));
-	w->model = calloc(BLOCKS, BLOCK);
-	assert_non_null(w->model);
-	assert_int_equal(ob_blk_ch_open(b, &w->ch), 0);
-	for (unsigned i = 0; i < N_IOS; i++) {
-		w->ios[i].w = w;
-		w->ios[i].mem = aligned_alloc(4096, MAX_LEN * BLOCK + 8192);
-		assert_non_null(w->ios[i].mem);
-	}
-	while (n_started < n_ios) {
-		struct ob_blk_io *batch[N_IOS];
-		unsigned n = 0, most = 1 + draw(w, N_IOS);
-
-		for (unsigned i = 0; i < N_IOS && n < most; i++)
-			if (!w->ios[i].busy && prepare(w, &w->ios[i]))
-				batch[n++] = &w->ios[i].io;
-		n_started += n;
-		ob_blk_submit(w->ch, batch, n);
-		ob_blk_poll(w->ch);
-	}
-	while (ob_blk_pending(w->ch) > 0)
-		ob_blk_poll(w->ch);
-	assert_int_equal(w->n_done, n_started);
-	assert_int_equal(w->n_failed, 0);
-	assert_int_equal(w->n_wrong, 0);
-	/* Everything, once more. */
-	for (uint32_t i = 0; i < BLOCKS; i += MAX_LEN) {
-		struct rnd_io *r = &w->ios[0];
-
-		assert_int_equal(
-		    test_rw(w->ch, OB_BLK_READ, 0, (uint64_t)i * BLOCK, r->mem, MAX_LEN * BLOCK),
-		    0);
-		for (uint32_t k = 0; k < MAX_LEN; k++)
-			assert_true(
-			    w->unknown[i + k] ||
-			    memcmp(r->mem + k * BLOCK, w->model + (i + k) * BLOCK, BLOCK) == 0);
-	}
-	for (unsigned i = 0; i < N_IOS; i++)
-		free(w->ios[i].mem);
-	ob_blk_ch_close(w->ch);
-	free(w->model);
-	free(w);
-}
+#include "test_random.h"
 
 static void ram_reads_what_was_written(void **state)
 {
@@ -183,12 +11,12 @@ static void ram_reads_what_was_written(void **state)
 	(void)state;
 	/* Two extents: I/Os across their joint. */
 	assert_int_equal(
-	    ob_blk_ram_create("ram", BLOCKS * BLOCK / 2, BLOCK, &b, err, sizeof(err)), 0);
-	assert_int_equal(ob_blk_resize(b, BLOCKS * BLOCK), 0);
-	run(b, 20000);
+	    ob_blk_ram_create("ram", TEST_RANDOM_BYTES / 2, 512, &b, err, sizeof(err)), 0);
+	assert_int_equal(ob_blk_resize(b, TEST_RANDOM_BYTES), 0);
+	test_random(b, 1, 20000);
 	/* The same with zeroes written by the core. */
 	b->info.write_zeroes = false;
-	run(b, 20000);
+	test_random(b, 1, 20000);
 	ob_blk_put(b);
 }
 
@@ -199,8 +27,8 @@ static void file_reads_what_was_written(void **state)
 
 	(void)state;
 	test_file_init(&t);
-	b = test_file_open(&t, BLOCKS * BLOCK);
-	run(b, 2000);
+	b = test_file_open(&t, TEST_RANDOM_BYTES);
+	test_random(b, 1, 2000);
 	ob_blk_put(b);
 	test_file_remove(&t);
 }
@@ -213,12 +41,65 @@ static void buffered_file_reads_what_was_written(void **state)
 	(void)state;
 	test_file_init(&t);
 	t.direct = false;
-	b = test_file_open(&t, BLOCKS * BLOCK);
-	run(b, 2000);
+	b = test_file_open(&t, TEST_RANDOM_BYTES);
+	test_random(b, 1, 2000);
 	b->info.write_zeroes = false;
-	run(b, 2000);
+	test_random(b, 1, 2000);
 	ob_blk_put(b);
 	test_file_remove(&t);
+}
+
+/* ---- stacks ---- */
+
+static struct ob_blk *crypt_over(struct ob_blk *below)
+{
+	uint8_t key[64];
+	struct ob_blk_crypt_conf conf = {
+	    .key = key, .key_len = sizeof(key), .sector_bytes = 512, .pass_discard = true};
+	char err[128] = "";
+	struct ob_blk *b;
+
+	for (unsigned i = 0; i < sizeof(key); i++)
+		key[i] = (uint8_t)(i * 7 + 1);
+	assert_int_equal(ob_blk_crypt_create("crypt", below, &conf, &b, err, sizeof(err)), 0);
+	ob_blk_put(below);
+	return b;
+}
+
+static struct ob_blk *qos_over(struct ob_blk *below, uint64_t iops)
+{
+	struct ob_blk_qos_conf conf = {.rate[OB_BLK_QOS_IOPS] = iops};
+	char err[128] = "";
+	struct ob_blk *b;
+
+	assert_int_equal(ob_blk_qos_create("qos", below, &conf, &b, err, sizeof(err)), 0);
+	ob_blk_put(below);
+	return b;
+}
+
+static void limited_and_encrypted_file_reads_what_was_written(void **state)
+{
+	struct test_file t;
+	struct ob_blk *b;
+
+	(void)state;
+	test_file_init(&t);
+	b = qos_over(crypt_over(test_file_open(&t, TEST_RANDOM_BYTES)), 20000);
+	test_random(b, 3, 2000);
+	ob_blk_put(b);
+	test_file_remove(&t);
+}
+
+static void limited_and_encrypted_ram_reads_what_was_written(void **state)
+{
+	char err[128];
+	struct ob_blk *b;
+
+	(void)state;
+	assert_int_equal(ob_blk_ram_create("ram", TEST_RANDOM_BYTES, 512, &b, err, sizeof(err)), 0);
+	b = crypt_over(qos_over(b, 100000));
+	test_random(b, 4, 10000);
+	ob_blk_put(b);
 }
 
 int main(void)
@@ -227,6 +108,8 @@ int main(void)
 	    cmocka_unit_test(ram_reads_what_was_written),
 	    cmocka_unit_test(file_reads_what_was_written),
 	    cmocka_unit_test(buffered_file_reads_what_was_written),
+	    cmocka_unit_test(limited_and_encrypted_file_reads_what_was_written),
+	    cmocka_unit_test(limited_and_encrypted_ram_reads_what_was_written),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

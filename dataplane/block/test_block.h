@@ -45,21 +45,25 @@ static inline void test_submit(struct ob_blk_ch *ch, struct test_io *t)
 	ob_blk_submit(ch, &io, 1);
 }
 
-/* Sleeps on wake_fd instead of polling, so that arm and disarm are tested by every test. */
+/* What a worker does that has nothing to do: sleeps until something is due. At most 30 s, then a wake-up was lost. */
+static inline void test_sleep(struct ob_blk_ch *ch)
+{
+	struct pollfd p = {.fd = ob_blk_wake_fd(ch), .events = POLLIN};
+	bool must_poll;
+
+	if (!ob_blk_arm(ch, &must_poll) && !must_poll) {
+		assert_true(p.fd >= 0);
+		assert_int_equal(poll(&p, 1, 30000), 1);
+	}
+	ob_blk_disarm(ch);
+}
+
+/* Sleeps instead of polling, so that arm and disarm are tested by every test. */
 static inline int test_wait(struct ob_blk_ch *ch, const struct test_io *t)
 {
-	while (t->n_done == 0) {
-		struct pollfd p = {.fd = ob_blk_wake_fd(ch), .events = POLLIN};
-		bool must_poll;
-
-		if (ob_blk_poll(ch) == 0 && !ob_blk_arm(ch, &must_poll)) {
-			if (!must_poll) {
-				assert_true(p.fd >= 0);
-				assert_int_equal(poll(&p, 1, 30000), 1);
-			}
-			ob_blk_disarm(ch);
-		}
-	}
+	while (t->n_done == 0)
+		if (ob_blk_poll(ch) == 0)
+			test_sleep(ch);
 	assert_int_equal(t->n_done, 1);
 	return t->io.result;
 }
