@@ -82,7 +82,7 @@ void ob_vblk_quiesce(struct ob_vblk *vb);
 void ob_vblk_set_on_broken(struct ob_vblk *vb, void (*fn)(void *ctx, unsigned q), void *ctx);
 /* What broke a running queue, in a few words; "sound" if nothing did, "stopped". */
 const char *ob_vblk_broken_why(const struct ob_vblk *vb, unsigned q);
-/* As ob_vif_event_fd and ob_vif_poll_events; -1 before the first vblk. */
+/* As ob_vif_event_fd (it is there before the first vblk; -errno) and ob_vif_poll_events. */
 int ob_vblk_event_fd(void);
 unsigned ob_vblk_poll_events(void);
 

@@ -58,11 +58,12 @@ enum ob_virtq_fault {
 	OB_VIRTQ_BAD_HEAD, /* an avail entry names no descriptor */
 	OB_VIRTQ_BAD_NEXT, /* a chain leads out of the table, in a circle, or past the free slots */
 	OB_VIRTQ_BAD_INDIRECT, /* without the feature, nested, of bad length, chained on, or not in readable memory */
-	OB_VIRTQ_BAD_ORDER,  /* a device-readable segment behind a device-writable one */
-	OB_VIRTQ_BAD_LENGTH, /* a segment of 0 bytes, or 2^32 and more in total */
-	OB_VIRTQ_TOO_LONG,   /* more segments than the caller can take */
-	OB_VIRTQ_POISONED,   /* the guest's memory went away under us */
-	OB_VIRTQ_BLOCKED,    /* the host made an interrupt of ours block */
+	OB_VIRTQ_BAD_ORDER,   /* a device-readable segment behind a device-writable one */
+	OB_VIRTQ_BAD_LENGTH,  /* a segment of 0 bytes, or 2^32 and more in total */
+	OB_VIRTQ_TOO_LONG,    /* more segments than the caller can take */
+	OB_VIRTQ_POISONED,    /* the guest's memory went away under us */
+	OB_VIRTQ_BLOCKED,     /* the host made an interrupt of ours block */
+	OB_VIRTQ_BAD_REQUEST, /* the chain has no room for what its device type demands */
 };
 
 struct ob_virtq_conf {

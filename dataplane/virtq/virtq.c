@@ -285,6 +285,7 @@ const char *ob_virtq_broken_why(const struct ob_virtq *vq)
 	    [OB_VIRTQ_TOO_LONG] = "chain too long",
 	    [OB_VIRTQ_POISONED] = "guest memory went away",
 	    [OB_VIRTQ_BLOCKED] = "host blocked an interrupt",
+	    [OB_VIRTQ_BAD_REQUEST] = "request without header or status",
 	};
 	uint8_t code = vq->state->broken;
 
