@@ -29,7 +29,7 @@ static bool same_region(const struct vhost_region *a, const struct vhost_region 
 
 static void region_add(struct ob_vhost *vh, const struct vhost_region *r)
 {
-	int rc = ob_gmem_add(ob_vnet_gmem(vh->vn), (ob_iova_t){r->gpa}, r->len,
+	int rc = ob_gmem_add(ob_virtio_gmem(vh->v), (ob_iova_t){r->gpa}, r->len,
 	    OB_GMEM_READ | OB_GMEM_WRITE, r->fd, r->fd_off);
 
 	if (rc != 0) {
@@ -40,10 +40,19 @@ static void region_add(struct ob_vhost *vh, const struct vhost_region *r)
 	vh->region[vh->n_regions++] = *r;
 }
 
+static bool any_running(const struct ob_vhost *vh)
+{
+	for (unsigned q = 0; q < vh->n_rings; q++)
+		if (ob_virtio_queue_running(vh->v, q))
+			return true;
+	return false;
+}
+
 /* A table that differs is mapped anew as a whole: its files may be others behind the same addresses. */
 static int apply_regions(struct ob_vhost *vh, const struct vhost_snapshot *s)
 {
 	bool same = vh->n_regions == s->n_regions;
+	bool paused;
 	unsigned i;
 
 	for (i = 0; same && i < s->n_regions; i++)
@@ -51,12 +60,19 @@ static int apply_regions(struct ob_vhost *vh, const struct vhost_snapshot *s)
 	if (same && !s->new_memory)
 		return 0;
 	vh->n_regions = 0;
+	/* I/Os that point into the old memory end first, and their rings go on in the new one: addresses that the guest has at the
+	 * same place in both must not fail in between. Packets in flight are copied already. */
+	paused = vh->net == NULL && any_running(vh);
+	if (paused)
+		ob_virtio_set_dma(vh->v, false);
 	/* Never the last table's memory beside this one's. */
-	if (ob_gmem_del_all(ob_vnet_gmem(vh->vn)) < 0)
+	if (ob_gmem_del_all(ob_virtio_gmem(vh->v)) < 0)
 		return -ENOMEM;
 	for (i = 0; i < s->n_regions; i++)
 		region_add(vh, &s->region[i]);
-	ob_vnet_dma_changed(vh->vn);
+	if (paused)
+		ob_virtio_set_dma(vh->v, true);
+	ob_virtio_dma_changed(vh->v);
 	return 0;
 }
 
@@ -69,7 +85,7 @@ static void on_kick(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	ob_vnet_kick(k->vh->vn, k->q);
+	ob_virtio_kick(k->vh->v, k->q);
 }
 
 static void kick_drop(struct vhost_kick *k)
@@ -83,20 +99,20 @@ static void kick_drop(struct vhost_kick *k)
 
 static void ring_stop(struct ob_vhost *vh, unsigned q, struct vhost_ring *r)
 {
-	int32_t pos = ob_vnet_stop_queue(vh->vn, q);
+	int32_t pos = ob_virtio_stop_queue(vh->v, q);
 
 	if (r != NULL && pos >= 0)
 		r->base = pos;
 	kick_drop(&vh->kick[q]);
 }
 
-/* The queue itself starts with the next ob_vnet_update. */
+/* The queue itself starts with the next ob_virtio_update. */
 static void ring_start(struct ob_vhost *vh, unsigned q, struct vhost_ring *r)
 {
-	struct ob_vnet_queue *vq = ob_vnet_queue(vh->vn, q);
+	struct ob_virtio_queue *vq = ob_virtio_queue(vh->v, q);
 	struct vhost_kick *k = &vh->kick[q];
 
-	*vq = (struct ob_vnet_queue){
+	*vq = (struct ob_virtio_queue){
 	    .desc = r->desc,
 	    .driver = r->driver,
 	    .device = r->device,
@@ -120,7 +136,7 @@ static void ring_start(struct ob_vhost *vh, unsigned q, struct vhost_ring *r)
 
 static bool ring_same(const struct ob_vhost *vh, unsigned q, const struct vhost_ring *r)
 {
-	const struct ob_vnet_queue *vq = ob_vnet_queue(vh->vn, q);
+	const struct ob_virtio_queue *vq = ob_virtio_queue(vh->v, q);
 
 	return vq->desc == r->desc && vq->driver == r->driver && vq->device == r->device &&
 	       vq->size == r->size;
@@ -139,43 +155,39 @@ static uint16_t pairs_on(const struct vhost_snapshot *s, unsigned n_queues)
 static void stop_all(struct ob_vhost *vh, struct vhost_snapshot *s)
 {
 	for (unsigned q = 0; q < VHOST_MAX_RINGS; q++)
-		if (ob_vnet_queue_running(vh->vn, q))
+		if (ob_virtio_queue_running(vh->v, q))
 			ring_stop(vh, q, s != NULL ? &s->ring[q] : NULL);
 		else
 			kick_drop(&vh->kick[q]);
-	ob_vnet_set_dma(vh->vn, false);
-	ob_vnet_set_status(vh->vn, 0);
+	ob_virtio_set_dma(vh->v, false);
+	ob_virtio_set_status(vh->v, 0);
 }
 
 static int bring_up(struct ob_vhost *vh, struct vhost_snapshot *s)
 {
-	struct ob_vnet_status st;
-
-	ob_vnet_get_status(vh->vn, &st);
-	if ((st.driver_status & UP) == UP && st.negotiated == s->features)
+	if ((ob_virtio_status(vh->v) & UP) == UP && ob_virtio_negotiated(vh->v) == s->features)
 		return 0;
 	stop_all(vh, NULL);
-	if (ob_vnet_set_features(vh->vn, s->features) != 0) {
+	if (ob_virtio_set_features(vh->v, s->features) != 0) {
 		vhost_log(WARNING, vh, "the driver's features %#jx do not do (VERSION_1 is needed)",
 		    (uintmax_t)s->features);
 		return -ENOTSUP;
 	}
-	ob_vnet_set_status(vh->vn, UP);
-	ob_vnet_set_dma(vh->vn, true);
+	ob_virtio_set_status(vh->v, UP);
+	ob_virtio_set_dma(vh->v, true);
 	return 0;
 }
 
 static int apply_rings(struct ob_vhost *vh, struct vhost_snapshot *s)
 {
-	unsigned n_queues = ob_vnet_n_queues(vh->vn) - 1;
-	uint16_t n_pairs = pairs_on(s, n_queues);
+	uint16_t n_pairs = vh->net != NULL ? pairs_on(s, vh->n_rings) : 0;
 	int rc = bring_up(vh, s);
 
 	if (rc != 0)
 		return rc;
-	for (unsigned q = 0; q < n_queues && q < VHOST_MAX_RINGS; q++) {
+	for (unsigned q = 0; q < vh->n_rings && q < VHOST_MAX_RINGS; q++) {
 		struct vhost_ring *r = &s->ring[q];
-		bool runs = ob_vnet_queue_running(vh->vn, q);
+		bool runs = ob_virtio_queue_running(vh->v, q);
 
 		if (runs && (!r->on || !ring_same(vh, q, r)))
 			ring_stop(vh, q, r);
@@ -185,8 +197,8 @@ static int apply_rings(struct ob_vhost *vh, struct vhost_snapshot *s)
 			ring_start(vh, q, r);
 	}
 	if (n_pairs > 0)
-		ob_vnet_set_pairs(vh->vn, n_pairs);
-	ob_vnet_update(vh->vn);
+		ob_vnet_set_pairs(vh->net, n_pairs);
+	ob_virtio_update(vh->v);
 	return 0;
 }
 
@@ -205,7 +217,7 @@ int vhost_apply(struct ob_vhost *vh, struct vhost_snapshot *s)
 void vhost_clear(struct ob_vhost *vh)
 {
 	stop_all(vh, NULL);
-	(void)ob_gmem_del_all(ob_vnet_gmem(vh->vn));
+	(void)ob_gmem_del_all(ob_virtio_gmem(vh->v));
 	vh->n_regions = 0;
 	vh->connected = false;
 	vh->peer_pid = 0;

@@ -23,20 +23,26 @@ RTE_LOG_REGISTER(vhost_logtype, ob.vhost, INFO);
 #define LOG_BURST 10
 
 /* Messages that the library's own table does not show to its users. Spec: QEMU docs/interop/vhost-user. */
-#define MSG_RESET_OWNER	  4
-#define MSG_SET_MEM_TABLE 5
-#define MSG_GET_QUEUE_NUM 17
+#define MSG_RESET_OWNER	   4
+#define MSG_SET_MEM_TABLE  5
+#define MSG_GET_VRING_BASE 11
+#define MSG_GET_QUEUE_NUM  17
+#define MSG_GET_CONFIG	   24
+#define MSG_SET_CONFIG	   25
 
 #define PROTOCOL_F_MQ	     0
 #define PROTOCOL_F_REPLY_ACK 3
 #define PROTOCOL_F_NET_MTU   4
 
-#define BIT(b) (UINT64_C(1) << (b))
-
 struct message {
 	uint32_t request, flags, size;
-	uint64_t u64;
+	union {
+		uint64_t u64;
+		struct vhost_config config;
+	};
 } __attribute__((packed));
+
+#define MESSAGE_HEAD offsetof(struct message, u64)
 
 /* rte_vhost names a device by number, and a number by its path. */
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -44,7 +50,7 @@ static struct ob_vhost *list;
 
 static struct ob_vhost *find(int vid)
 {
-	char path[OB_VNET_PATH_MAX] = "";
+	char path[OB_VIRTIO_PATH_MAX] = "";
 	struct ob_vhost *vh;
 
 	if (rte_vhost_get_ifname(vid, path, sizeof(path)) != 0)
@@ -95,7 +101,7 @@ bool vhost_may_log(struct ob_vhost *vh)
 
 /* Returns what the main thread answers, or -ESHUTDOWN while it closes this function (it waits for rte_vhost's thread then, so
  * the two must not wait for each other). */
-static int call_main(struct ob_vhost *vh, struct vhost_call *c)
+int vhost_call_main(struct ob_vhost *vh, struct vhost_call *c)
 {
 	const uint64_t one = 1;
 
@@ -127,6 +133,7 @@ static void on_call(evutil_socket_t fd, short what, void *arg)
 		vh->came = false;
 		vh->connected = true;
 		vh->peer_pid = vh->came_pid;
+		vh->peer_vid = vh->came_vid;
 		vhost_log(INFO, vh, "connected, pid %d", (int)vh->peer_pid);
 	}
 	c = vh->call;
@@ -152,7 +159,7 @@ static void main_gone(struct ob_vhost *vh, struct vhost_call *c)
 
 /* ---- callbacks, on rte_vhost's thread ---- */
 
-static int sync_all(struct ob_vhost *vh, bool new_memory)
+int vhost_sync(struct ob_vhost *vh, bool new_memory)
 {
 	struct vhost_snapshot s;
 	struct vhost_call c = {.fn = main_apply, .s = &s};
@@ -160,12 +167,48 @@ static int sync_all(struct ob_vhost *vh, bool new_memory)
 
 	vhost_snapshot_take(vh, &s);
 	s.new_memory = new_memory;
-	rc = call_main(vh, &c);
+	rc = vhost_call_main(vh, &c);
 	if (rc == -ESHUTDOWN)
 		vhost_snapshot_drop(&s);
 	else
 		vhost_snapshot_bases(vh, &s);
 	return rc;
+}
+
+static bool any_on(const struct ob_vhost *vh)
+{
+	for (unsigned q = 0; q < VHOST_MAX_RINGS; q++)
+		if (vh->on[q])
+			return true;
+	return false;
+}
+
+/* A block function's rings are watched one by one; here one ends, and the library is about to tell the peer where. */
+static void ring_ends(struct ob_vhost *vh, uint32_t q)
+{
+	if (vh->net != NULL || q >= VHOST_MAX_RINGS || !vh->on[q])
+		return;
+	vh->on[q] = false;
+	vh->running = any_on(vh);
+	(void)vhost_sync(vh, false);
+}
+
+/* 'msg' begins with the message; a body of the largest kind has room in it. */
+static enum rte_vhost_msg_result config_message(struct ob_vhost *vh, void *msg)
+{
+	struct message m;
+
+	memcpy(&m, msg, sizeof(m));
+	if (vh->net != NULL)
+		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+	if (m.request == MSG_SET_CONFIG)
+		return vhost_config_set(vh, &m.config, m.size) == 0 ? RTE_VHOST_MSG_RESULT_OK
+								    : RTE_VHOST_MSG_RESULT_ERR;
+	/* A body of no bytes says that it failed. */
+	if (vhost_config_get(vh, &m.config, m.size) != 0)
+		m.size = 0;
+	memcpy(msg, &m, sizeof(m));
+	return RTE_VHOST_MSG_RESULT_REPLY;
 }
 
 static enum rte_vhost_msg_result before_message(int vid, void *msg)
@@ -176,18 +219,31 @@ static enum rte_vhost_msg_result before_message(int vid, void *msg)
 	vhost_guard_thread();
 	if (vh == NULL)
 		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
-	memcpy(&m, msg, sizeof(m));
+	memcpy(&m, msg, MESSAGE_HEAD + sizeof(m.u64));
 	switch (m.request) {
 	case MSG_RESET_OWNER:
+		vh->has_memory = false;
+		if (vh->net == NULL) {
+			vh->running = false;
+			memset(vh->on, 0, sizeof(vh->on));
+			(void)vhost_sync(vh, false);
+		}
+		break;
 	case MSG_SET_MEM_TABLE:
 		vh->has_memory = false;
 		break;
+	case MSG_GET_VRING_BASE:
+		ring_ends(vh, (uint32_t)m.u64);
+		break;
 	case MSG_GET_QUEUE_NUM:
 		/* The library would promise more pairs than this function has. */
-		m.u64 = ob_vnet_n_queues(vh->vn) / 2;
+		m.u64 = vh->net != NULL ? vh->n_rings / 2 : vh->n_rings;
 		m.size = sizeof(m.u64);
-		memcpy(msg, &m, sizeof(m));
+		memcpy(msg, &m, MESSAGE_HEAD + sizeof(m.u64));
 		return RTE_VHOST_MSG_RESULT_REPLY;
+	case MSG_GET_CONFIG:
+	case MSG_SET_CONFIG:
+		return config_message(vh, msg);
 	default:
 		break;
 	}
@@ -202,7 +258,7 @@ static enum rte_vhost_msg_result after_message(int vid, void *msg)
 	memcpy(&request, msg, sizeof(request));
 	if (vh != NULL && request == MSG_SET_MEM_TABLE) {
 		vh->has_memory = true;
-		(void)sync_all(vh, true);
+		(void)vhost_sync(vh, true);
 	}
 	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 }
@@ -228,6 +284,7 @@ static int new_connection(int vid)
 	memset(vh->on, 0, sizeof(vh->on));
 	pthread_mutex_lock(&vh->lock);
 	vh->came = true;
+	vh->came_vid = vid;
 	vh->came_pid = vhost_guard_connection(vh->path);
 	pthread_mutex_unlock(&vh->lock);
 	(void)!write(vh->call_fd, &one, sizeof(one));
@@ -242,7 +299,7 @@ static void destroy_connection(int vid)
 	if (vh == NULL || vh->vid != vid)
 		return;
 	vh->running = vh->has_memory = false;
-	(void)call_main(vh, &c);
+	(void)vhost_call_main(vh, &c);
 	vh->vid = -1;
 }
 
@@ -252,8 +309,10 @@ static int new_device(int vid)
 
 	if (vh == NULL || vh->vid != vid)
 		return -1;
+	if (vh->net == NULL)
+		return 0;
 	vh->running = true;
-	if (sync_all(vh, false) != 0) {
+	if (vhost_sync(vh, false) != 0) {
 		vh->running = false;
 		return -1;
 	}
@@ -264,10 +323,11 @@ static void destroy_device(int vid)
 {
 	struct ob_vhost *vh = find(vid);
 
-	if (vh == NULL || vh->vid != vid)
+	/* One ring of a block function that stops does not stop the others. */
+	if (vh == NULL || vh->vid != vid || vh->net == NULL)
 		return;
 	vh->running = false;
-	(void)sync_all(vh, false);
+	(void)vhost_sync(vh, false);
 }
 
 static int vring_state_changed(int vid, uint16_t q, int enable)
@@ -277,8 +337,12 @@ static int vring_state_changed(int vid, uint16_t q, int enable)
 	if (vh == NULL || vh->vid != vid || q >= VHOST_MAX_RINGS)
 		return 0;
 	vh->on[q] = enable != 0;
-	if (vh->running)
-		(void)sync_all(vh, false);
+	/* A driver may use some rings of a block function and never set up the others, so the library, which waits for all of
+	 * them, never calls the device ready: any ring that is makes it run. */
+	if (vh->net == NULL)
+		vh->running = any_on(vh);
+	if (vh->running || vh->net == NULL)
+		(void)vhost_sync(vh, false);
 	return 0;
 }
 
@@ -292,7 +356,7 @@ static const struct rte_vhost_device_ops device_ops = {
 
 /* ---- the transport, on the main thread ---- */
 
-static void vhost_destroy(void *ctx)
+void vhost_destroy(void *ctx)
 {
 	struct ob_vhost *vh = ctx;
 
@@ -300,7 +364,7 @@ static void vhost_destroy(void *ctx)
 	vh->closing = true;
 	pthread_cond_broadcast(&vh->cond);
 	pthread_mutex_unlock(&vh->lock);
-	if (vh->vn != NULL)
+	if (vh->v != NULL)
 		vhost_clear(vh);
 	/* Waits until no callback for this path runs. */
 	if (vh->registered)
@@ -320,7 +384,7 @@ static void vhost_config_changed(void *ctx)
 	(void)ctx;
 }
 
-static int vhost_queue_irq_fd(void *ctx, unsigned q)
+int vhost_queue_irq_fd(void *ctx, unsigned q)
 {
 	struct ob_vhost *vh = ctx;
 
@@ -328,37 +392,36 @@ static int vhost_queue_irq_fd(void *ctx, unsigned q)
 }
 
 /* No control queue, so nobody asks. */
-static void vhost_queue_irq(void *ctx, unsigned q)
+void vhost_queue_irq(void *ctx, unsigned q)
 {
 	(void)ctx;
 	(void)q;
 }
 
-static void vhost_get_status(void *ctx, struct ob_vnet_status *out)
+void vhost_get_peer(void *ctx, struct ob_virtio_peer *out)
 {
 	struct ob_vhost *vh = ctx;
 
 	out->connected = vh->connected;
-	out->peer_pid = vh->peer_pid;
-	out->n_queues = (uint16_t)(ob_vnet_n_queues(vh->vn) - 1);
+	out->pid = vh->peer_pid;
 }
 
 #define TRANSPORT(its_name)                                                                     \
 	{                                                                                       \
 		.name = its_name, .destroy = vhost_destroy,                                     \
 		.config_changed = vhost_config_changed, .queue_irq_fd = vhost_queue_irq_fd,     \
-		.queue_irq = vhost_queue_irq, .get_status = vhost_get_status,                   \
-		.features_off = BIT(VIRTIO_NET_F_MAC) | BIT(VIRTIO_NET_F_STATUS) |              \
-				BIT(VIRTIO_NET_F_SPEED_DUPLEX) | BIT(VIRTIO_NET_F_CTRL_RX) |    \
-				BIT(VIRTIO_NET_F_CTRL_RX_EXTRA) | BIT(VIRTIO_NET_F_CTRL_VLAN) | \
-				BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) |                               \
-				BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) | BIT(VIRTIO_NET_F_RSS) |      \
-				BIT(VIRTIO_F_ACCESS_PLATFORM) | BIT(VIRTIO_F_RING_RESET) |      \
-				BIT(38 /* NOTIFICATION_DATA: the doorbell is an eventfd */),    \
+		.queue_irq = vhost_queue_irq, .get_peer = vhost_get_peer,                       \
+		.features_off =                                                                 \
+		    VHOST_BIT(VIRTIO_NET_F_MAC) | VHOST_BIT(VIRTIO_NET_F_STATUS) |              \
+		    VHOST_BIT(VIRTIO_NET_F_SPEED_DUPLEX) | VHOST_BIT(VIRTIO_NET_F_CTRL_RX) |    \
+		    VHOST_BIT(VIRTIO_NET_F_CTRL_RX_EXTRA) | VHOST_BIT(VIRTIO_NET_F_CTRL_VLAN) | \
+		    VHOST_BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) |                                     \
+		    VHOST_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) | VHOST_BIT(VIRTIO_NET_F_RSS) |      \
+		    VHOST_FEATURES_OFF,                                                         \
 		.peer_has_ctrl = true,                                                          \
 	}
 
-static const struct ob_vnet_transport transports[] = {
+static const struct ob_virtio_transport transports[] = {
     [OB_VHOST_LISTEN] = TRANSPORT("vhost-user"),
     [OB_VHOST_CONNECT] = TRANSPORT("vhost-user-client"),
 };
@@ -388,45 +451,51 @@ static int remove_stale(const char *path)
 	return rc;
 }
 
-static int register_socket(struct ob_vhost *vh)
+static int register_socket(struct ob_vhost *vh, uint64_t protocol_features)
 {
-	uint64_t ours = ob_vnet_offered(vh->vn) | BIT(VHOST_USER_F_PROTOCOL_FEATURES), theirs = 0;
-	uint64_t flags = vh->mode == OB_VHOST_CONNECT ? RTE_VHOST_USER_CLIENT : 0;
+	uint64_t ours = ob_virtio_offered(vh->v) | VHOST_BIT(VHOST_USER_F_PROTOCOL_FEATURES);
+	uint64_t flags = vh->mode == OB_VHOST_CONNECT ? RTE_VHOST_USER_CLIENT : 0, theirs = 0;
+	int rc;
 
 	/* Every message of every peer, at its INFO; errors at will of a hostile one. What matters is logged here. */
 	rte_log_set_level_pattern("lib.vhost.*", RTE_LOG_CRIT);
 	if (rte_vhost_driver_register(vh->path, flags) != 0)
 		return -EIO;
 	vh->registered = true;
-	/* Disabling, not setting: set_features would make the library wait for all rings it knows, also those of pairs that the
-	 * driver does not use. */
-	if (rte_vhost_driver_get_features(vh->path, &theirs) != 0 ||
-	    rte_vhost_driver_disable_features(vh->path, theirs & ~ours) != 0 ||
+	/* For a network function disabling, not setting: set_features would make the library wait for all rings it knows, also
+	 * those of pairs that the driver does not use. For another it would take bits for those of the network. */
+	if (vh->net == NULL)
+		rc = rte_vhost_driver_set_features(vh->path, ours);
+	else
+		rc = rte_vhost_driver_get_features(vh->path, &theirs) != 0 ||
+		     rte_vhost_driver_disable_features(vh->path, theirs & ~ours) != 0;
+	if (rc != 0 ||
 	    rte_vhost_driver_set_protocol_features(vh->path,
-		BIT(PROTOCOL_F_MQ) | BIT(PROTOCOL_F_REPLY_ACK) | BIT(PROTOCOL_F_NET_MTU)) != 0 ||
+		protocol_features | VHOST_BIT(PROTOCOL_F_MQ) | VHOST_BIT(PROTOCOL_F_REPLY_ACK)) !=
+		0 ||
 	    rte_vhost_driver_callback_register(vh->path, &device_ops) != 0 ||
 	    rte_vhost_driver_start(vh->path) != 0)
 		return -EIO;
 	return 0;
 }
 
-static int vhost_new(
-    const struct ob_vnet_conf *conf, enum ob_vhost_mode mode, struct ob_vhost **out)
+static int vhost_alloc(
+    const char *path, struct event_base *base, enum ob_vhost_mode mode, struct ob_vhost **out)
 {
 	struct ob_vhost *vh = calloc(1, sizeof(*vh));
 
 	if (vh == NULL)
 		return -ENOMEM;
-	snprintf(vh->path, sizeof(vh->path), "%s", conf->path);
+	snprintf(vh->path, sizeof(vh->path), "%s", path);
 	vh->mode = mode;
-	vh->base = conf->base;
+	vh->base = base;
 	vh->vid = -1;
 	for (unsigned q = 0; q < VHOST_MAX_RINGS; q++)
 		vh->kick[q].kick_fd = vh->kick[q].call_fd = -1;
 	vh->call_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (vh->call_fd < 0)
 		goto err_free;
-	vh->call_ev = event_new(conf->base, vh->call_fd, EV_READ | EV_PERSIST, on_call, vh);
+	vh->call_ev = event_new(base, vh->call_fd, EV_READ | EV_PERSIST, on_call, vh);
 	if (vh->call_ev == NULL || event_add(vh->call_ev, NULL) != 0)
 		goto err_fd;
 	pthread_mutex_init(&vh->lock, NULL);
@@ -443,42 +512,50 @@ err_free:
 	return -ENOMEM;
 }
 
-int ob_vhost_create(const struct ob_vnet_conf *conf, enum ob_vhost_mode mode, struct ob_vnet **out)
+int vhost_new(
+    const char *path, struct event_base *base, enum ob_vhost_mode mode, struct ob_vhost **out)
 {
-	struct ob_vhost *vh;
 	int rc;
 
-	if ((mode != OB_VHOST_LISTEN && mode != OB_VHOST_CONNECT) || conf->path == NULL ||
-	    strlen(conf->path) >= OB_VNET_PATH_MAX)
+	if ((mode != OB_VHOST_LISTEN && mode != OB_VHOST_CONNECT) || path == NULL ||
+	    strlen(path) >= OB_VIRTIO_PATH_MAX)
 		return -EINVAL;
 	rc = vhost_guard_init();
 	if (rc == 0 && mode == OB_VHOST_LISTEN)
-		rc = remove_stale(conf->path);
-	if (rc == 0)
-		rc = vhost_new(conf, mode, &vh);
+		rc = remove_stale(path);
+	return rc == 0 ? vhost_alloc(path, base, mode, out) : rc;
+}
+
+int vhost_listen(struct ob_vhost *vh, struct ob_virtio *v, uint64_t protocol_features)
+{
+	int rc;
+
+	vh->v = v;
+	list_add(vh);
+	rc = register_socket(vh, protocol_features);
+	if (rc != 0)
+		vhost_log(ERR, vh, "rte_vhost does not take the socket");
+	return rc;
+}
+
+int ob_vhost_create(const struct ob_vnet_conf *conf, enum ob_vhost_mode mode, struct ob_vnet **out)
+{
+	struct ob_vhost *vh;
+	int rc = vhost_new(conf->path, conf->base, mode, &vh);
+
 	if (rc != 0)
 		return rc;
-	rc = ob_vnet_create_on(conf, &transports[mode], vh, &vh->vn);
+	rc = ob_vnet_create_on(conf, &transports[mode], vh, &vh->net);
 	if (rc != 0) {
 		vhost_destroy(vh);
 		return rc;
 	}
-	list_add(vh);
-	rc = register_socket(vh);
+	vh->n_rings = ob_virtio_n_queues(ob_vnet_virtio(vh->net)) - 1;
+	rc = vhost_listen(vh, ob_vnet_virtio(vh->net), VHOST_BIT(PROTOCOL_F_NET_MTU));
 	if (rc != 0) {
-		vhost_log(ERR, vh, "rte_vhost does not take the socket");
-		ob_vnet_destroy(vh->vn);
+		ob_vnet_destroy(vh->net);
 		return rc;
 	}
-	*out = vh->vn;
+	*out = vh->net;
 	return 0;
-}
-
-int ob_vhost_blk_create(
-    const struct ob_virtio_blk_conf *conf, enum ob_vhost_mode mode, struct ob_virtio_blk **out)
-{
-	(void)conf;
-	(void)mode;
-	*out = NULL;
-	return -ENOTSUP;
 }

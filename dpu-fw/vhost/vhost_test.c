@@ -433,7 +433,7 @@ static void a_new_memory_table_replaces_the_old_one(void **state)
 	assert_int_equal(status(t).n_bytes, 2 * MEM_BYTES);
 	assert_true(fake_vif.running[0]);
 	assert_int_equal(pwrite(fd, "x", 1, MEM_BYTES + 5), 1);
-	assert_int_equal(ob_gmem_fetch(ob_gmem_map_get(ob_vnet_gmem(t->vn)), &b,
+	assert_int_equal(ob_gmem_fetch(ob_gmem_map_get(ob_virtio_gmem(ob_vnet_virtio(t->vn))), &b,
 			     (ob_iova_t){GPA + MEM_BYTES + 5}, 1),
 	    0);
 	assert_int_equal(b, 'x');

@@ -4,7 +4,7 @@
  * A command is read through a cursor that fetches each byte at most once; what a command changes is built in a copy and
  * takes effect only when the whole of it made sense.
  */
-#include "vnet.h"
+#include "net.h"
 
 #include <errno.h>
 #include <string.h>
@@ -78,7 +78,7 @@ static int set_filter(struct ob_vnet *vn, const struct ob_vif_filter *f)
 	int rc = ob_vif_set_filter(vn->vif, f);
 
 	if (rc == 0)
-		vn->st->filter = *f;
+		vnet_state(vn)->filter = *f;
 	return rc;
 }
 
@@ -87,7 +87,7 @@ static int set_steering(struct ob_vnet *vn, const struct ob_vif_steering *s)
 	int rc = ob_vif_set_steering(vn->vif, s);
 
 	if (rc == 0)
-		vn->st->steering = *s;
+		vnet_state(vn)->steering = *s;
 	return rc;
 }
 
@@ -95,10 +95,10 @@ static int cmd_rx(struct ob_vnet *vn, uint8_t cmd, struct cursor *c)
 {
 	unsigned need =
 	    cmd <= VIRTIO_NET_CTRL_RX_ALLMULTI ? VIRTIO_NET_F_CTRL_RX : VIRTIO_NET_F_CTRL_RX_EXTRA;
-	struct ob_vif_filter f = vn->st->filter;
+	struct ob_vif_filter f = vnet_state(vn)->filter;
 	uint8_t on;
 
-	if (!vnet_has(vn, need) || take_last(c, &on, sizeof(on)) != 0 || on > 1)
+	if (!virtio_has(&vn->v, need) || take_last(c, &on, sizeof(on)) != 0 || on > 1)
 		return -EINVAL;
 	switch (cmd) {
 	case VIRTIO_NET_CTRL_RX_PROMISC:
@@ -143,32 +143,33 @@ static int take_macs(struct cursor *c, uint8_t macs[][6], uint16_t *n, bool *ove
 
 static int cmd_mac(struct ob_vnet *vn, uint8_t cmd, struct cursor *c)
 {
-	struct ob_vif_filter f = vn->st->filter;
+	struct ob_vif_filter f = vnet_state(vn)->filter;
 	int rc;
 
-	if (cmd == VIRTIO_NET_CTRL_MAC_TABLE_SET && vnet_has(vn, VIRTIO_NET_F_CTRL_RX)) {
+	if (cmd == VIRTIO_NET_CTRL_MAC_TABLE_SET && virtio_has(&vn->v, VIRTIO_NET_F_CTRL_RX)) {
 		if (take_macs(c, f.uni, &f.n_uni, &f.uni_overflow) != 0 ||
 		    take_macs(c, f.multi, &f.n_multi, &f.multi_overflow) != 0 || c->left != 0)
 			return -EINVAL;
 		return set_filter(vn, &f);
 	}
-	if (cmd != VIRTIO_NET_CTRL_MAC_ADDR_SET || !vnet_has(vn, VIRTIO_NET_F_CTRL_MAC_ADDR) ||
+	if (cmd != VIRTIO_NET_CTRL_MAC_ADDR_SET ||
+	    !virtio_has(&vn->v, VIRTIO_NET_F_CTRL_MAC_ADDR) ||
 	    take_last(c, f.mac, sizeof(f.mac)) != 0 || (f.mac[0] & 1))
 		return -EINVAL;
 	rc = set_filter(vn, &f);
 	if (rc == 0) {
-		memcpy(vn->st->mac, f.mac, sizeof(vn->st->mac));
-		vn->st->generation++;
+		memcpy(vnet_state(vn)->mac, f.mac, sizeof(vnet_state(vn)->mac));
+		vn->v.st->generation++;
 	}
 	return rc;
 }
 
 static int cmd_vlan(struct ob_vnet *vn, uint8_t cmd, struct cursor *c)
 {
-	struct ob_vif_filter f = vn->st->filter;
+	struct ob_vif_filter f = vnet_state(vn)->filter;
 	uint16_t vid;
 
-	if (!vnet_has(vn, VIRTIO_NET_F_CTRL_VLAN) || c->left != sizeof(vid) ||
+	if (!virtio_has(&vn->v, VIRTIO_NET_F_CTRL_VLAN) || c->left != sizeof(vid) ||
 	    take_le16(c, &vid) != 0 || vid > 4095)
 		return -EINVAL;
 	switch (cmd) {
@@ -186,11 +187,11 @@ static int cmd_vlan(struct ob_vnet *vn, uint8_t cmd, struct cursor *c)
 
 static int cmd_announce(struct ob_vnet *vn, uint8_t cmd, struct cursor *c)
 {
-	if (cmd != VIRTIO_NET_CTRL_ANNOUNCE_ACK || !vnet_has(vn, VIRTIO_NET_F_GUEST_ANNOUNCE) ||
-	    c->left != 0)
+	if (cmd != VIRTIO_NET_CTRL_ANNOUNCE_ACK ||
+	    !virtio_has(&vn->v, VIRTIO_NET_F_GUEST_ANNOUNCE) || c->left != 0)
 		return -EINVAL;
-	vn->st->net_status &= (uint16_t)~VIRTIO_NET_S_ANNOUNCE;
-	vn->st->generation++;
+	vnet_state(vn)->net_status &= (uint16_t)~VIRTIO_NET_S_ANNOUNCE;
+	vn->v.st->generation++;
 	return 0;
 }
 
@@ -199,7 +200,7 @@ static int cmd_pairs(struct ob_vnet *vn, struct cursor *c)
 {
 	struct ob_vif_steering s = {0};
 
-	if (!vnet_has(vn, VIRTIO_NET_F_MQ) || c->left != sizeof(s.n_pairs) ||
+	if (!virtio_has(&vn->v, VIRTIO_NET_F_MQ) || c->left != sizeof(s.n_pairs) ||
 	    take_le16(c, &s.n_pairs) != 0 || s.n_pairs < 1 || s.n_pairs > vn->conf.n_pairs)
 		return -EINVAL;
 	return set_steering(vn, &s);
@@ -213,7 +214,7 @@ static int cmd_rss(struct ob_vnet *vn, struct cursor *c)
 	uint16_t mask, max_pairs = vn->conf.n_pairs;
 	rte_le32_t types;
 
-	if (!vnet_has(vn, VIRTIO_NET_F_RSS) || take(c, &types, sizeof(types)) != 0 ||
+	if (!virtio_has(&vn->v, VIRTIO_NET_F_RSS) || take(c, &types, sizeof(types)) != 0 ||
 	    take_le16(c, &mask) != 0 || take_le16(c, &s.unclassified) != 0)
 		return -EINVAL;
 	s.hash_types = rte_le_to_cpu_32(types);
@@ -312,12 +313,12 @@ void vnet_ctrl_run(struct ob_vnet *vn)
 			n_done++;
 		}
 		if (n < 0) {
-			vnet_needs_reset(vn, ob_virtq_broken_why(vn->ctrl));
+			virtio_needs_reset(&vn->v, ob_virtq_broken_why(vn->ctrl));
 			return;
 		}
 		irq = ob_virtq_flush(vn->ctrl);
 		if (irq)
-			vn->tr->queue_irq(vn->tr_ctx, vn->ctrl_idx);
+			vn->v.tr->queue_irq(vn->v.tr_ctx, vn->ctrl_idx);
 		more = ob_virtq_arm(vn->ctrl);
 	} while (more && n_done < RUN_MAX);
 	ob_rcu_reclaim(); /* the filters that this turn replaced */
@@ -331,8 +332,8 @@ int vnet_ctrl_start(struct ob_vnet *vn, const struct ob_virtq_conf *conf, bool r
 	struct ob_virtq_conf vc = *conf;
 	int rc;
 
-	vc.gm = vn->gm;
-	vc.state = &vn->st->ctrl;
+	vc.gm = vn->v.gm;
+	vc.state = &vnet_state(vn)->ctrl;
 	if (!resume)
 		ob_virtq_state_init(vc.state);
 	rc = ob_virtq_create(&vc, &vn->ctrl);
@@ -357,11 +358,11 @@ void vnet_ctrl_defaults(struct ob_vnet *vn)
 {
 	struct ob_vif_filter f = {
 	    .promisc = true,
-	    .vlan_filter = vnet_has(vn, VIRTIO_NET_F_CTRL_VLAN),
+	    .vlan_filter = virtio_has(&vn->v, VIRTIO_NET_F_CTRL_VLAN),
 	};
 	struct ob_vif_steering s = {.n_pairs = 1};
 
-	memcpy(f.mac, vn->st->mac, sizeof(f.mac));
-	if ((set_filter(vn, &f) != 0 || set_steering(vn, &s) != 0) && vnet_may_log(vn))
-		vnet_log(ERR, vn, "no memory for its receive filter");
+	memcpy(f.mac, vnet_state(vn)->mac, sizeof(f.mac));
+	if ((set_filter(vn, &f) != 0 || set_steering(vn, &s) != 0) && virtio_may_log(&vn->v))
+		virtio_log(ERR, &vn->v, "no memory for its receive filter");
 }

@@ -24,12 +24,12 @@ static void ctrl_up(struct t *t, uint64_t features, bool packed)
 	assert_int_equal(fake_guest_init(&guest, GUEST_BYTES, 0x100000), 0);
 	dev_view = guest.mem;
 	assert_int_equal(
-	    ob_gmem_add_hva(t->vn->gm, (ob_iova_t){guest.iova}, GUEST_BYTES, RW, dev_view), 0);
+	    ob_gmem_add_hva(t->vn->v.gm, (ob_iova_t){guest.iova}, GUEST_BYTES, RW, dev_view), 0);
 	assert_int_equal(fake_ring_init(&ring, &guest, &rc), 0);
 	t_command(T_NEEDS_DMA);
-	features |= VNET_BIT(VIRTIO_RING_F_INDIRECT_DESC);
+	features |= VIRTIO_BIT(VIRTIO_RING_F_INDIRECT_DESC);
 	if (packed)
-		features |= VNET_BIT(VIRTIO_F_RING_PACKED);
+		features |= VIRTIO_BIT(VIRTIO_F_RING_PACKED);
 	assert_int_equal(t_negotiate(features), 0xb);
 	t_write(VIRTIO_PCI_COMMON_Q_SELECT, T_CTRL, 2);
 	t_write(VIRTIO_PCI_COMMON_Q_DESCLO, ring.desc_iova, 8);
@@ -47,7 +47,7 @@ static int ctrl_teardown(void **state)
 	fake_gmem_scribble(false);
 	fake_gmem_watch(NULL, 0);
 	t_write(VIRTIO_PCI_COMMON_STATUS, 0, 1);
-	ob_gmem_del(t->vn->gm, (ob_iova_t){0}, UINT64_MAX);
+	ob_gmem_del(t->vn->v.gm, (ob_iova_t){0}, UINT64_MAX);
 	fake_ring_fini(&ring);
 	fake_guest_fini(&guest);
 	return t_teardown(state);
@@ -58,8 +58,9 @@ static int all_setup(void **state)
 	if (t_setup(state) != 0)
 		return -1;
 	ctrl_up(*state,
-	    ob_vnet_offered(((struct t *)*state)->vn) & ~VNET_BIT(VIRTIO_F_RING_PACKED) &
-		~VNET_BIT(VIRTIO_F_IN_ORDER) & ~VNET_BIT(VIRTIO_RING_F_EVENT_IDX),
+	    ob_virtio_offered(ob_vnet_virtio(((struct t *)*state)->vn)) &
+		~VIRTIO_BIT(VIRTIO_F_RING_PACKED) & ~VIRTIO_BIT(VIRTIO_F_IN_ORDER) &
+		~VIRTIO_BIT(VIRTIO_RING_F_EVENT_IDX),
 	    false);
 	return 0;
 }
@@ -69,8 +70,8 @@ static int packed_setup(void **state)
 	if (t_setup(state) != 0)
 		return -1;
 	ctrl_up(*state,
-	    ob_vnet_offered(((struct t *)*state)->vn) & ~VNET_BIT(VIRTIO_F_IN_ORDER) &
-		~VNET_BIT(VIRTIO_RING_F_EVENT_IDX),
+	    ob_virtio_offered(ob_vnet_virtio(((struct t *)*state)->vn)) &
+		~VIRTIO_BIT(VIRTIO_F_IN_ORDER) & ~VIRTIO_BIT(VIRTIO_RING_F_EVENT_IDX),
 	    true);
 	return 0;
 }
@@ -433,7 +434,7 @@ static void a_malformed_ring_stops_the_device(void **state)
 	event_base_loop(t->base, EVLOOP_NONBLOCK);
 	assert_int_equal(t_read(VIRTIO_PCI_COMMON_STATUS, 1), T_UP | VIRTIO_CONFIG_S_NEEDS_RESET);
 	t_write(T_NOTIFY, T_CTRL, 2);
-	assert_false(ob_vnet_queue_running(t->vn, T_CTRL));
+	assert_false(ob_virtio_queue_running(ob_vnet_virtio(t->vn), T_CTRL));
 }
 
 static void more_commands_than_one_turn_takes_are_all_served(void **state)

@@ -15,7 +15,6 @@
 
 struct event_base;
 struct ob_arena;
-struct ob_blk;
 struct ob_virtio_blk;
 
 #define OB_VIRTIO_BLK_PATH_MAX 108

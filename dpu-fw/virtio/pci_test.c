@@ -218,7 +218,7 @@ static void a_configuration_change_sets_isr_and_raises_its_vector(void **state)
 {
 	struct t *t = *state;
 
-	t_up(T_MIN | VNET_BIT(VIRTIO_NET_F_STATUS), 2);
+	t_up(T_MIN | VIRTIO_BIT(VIRTIO_NET_F_STATUS), 2);
 	ob_vnet_set_link(t->vn, false);
 	assert_true(fake_vfu.intx);
 	assert_int_equal(t_read(T_ISR, 1), VIRTIO_PCI_ISR_CONFIG);
@@ -343,15 +343,15 @@ static void features_can_be_withheld_with_what_hangs_on_them(void **state)
 	fakes_reset();
 	c.packed = false;
 	c.n_pairs = 1;
-	c.features_off = VNET_BIT(VIRTIO_NET_F_CSUM) | T_MIN;
+	c.features_off = VIRTIO_BIT(VIRTIO_NET_F_CSUM) | T_MIN;
 	assert_int_equal(ob_vnet_create(&c, &t->vn), 0);
-	f = ob_vnet_offered(t->vn);
+	f = ob_virtio_offered(ob_vnet_virtio(t->vn));
 	assert_true(f & T_MIN);
-	assert_false(f & VNET_BIT(VIRTIO_NET_F_HOST_TSO4));
-	assert_false(f & VNET_BIT(VIRTIO_NET_F_HOST_ECN));
-	assert_false(f & VNET_BIT(VIRTIO_NET_F_MQ));
-	assert_false(f & VNET_BIT(VIRTIO_F_RING_PACKED));
-	assert_true(f & VNET_BIT(VIRTIO_NET_F_CTRL_VQ));
+	assert_false(f & VIRTIO_BIT(VIRTIO_NET_F_HOST_TSO4));
+	assert_false(f & VIRTIO_BIT(VIRTIO_NET_F_HOST_ECN));
+	assert_false(f & VIRTIO_BIT(VIRTIO_NET_F_MQ));
+	assert_false(f & VIRTIO_BIT(VIRTIO_F_RING_PACKED));
+	assert_true(f & VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ));
 	for (unsigned b = 0; b < 64; b++)
 		if (f >> b & 1)
 			assert_non_null(ob_vnet_feature_name(b));

@@ -3,7 +3,7 @@
  * config window, and writes into the memory that its queues lie in (so the control queue runs on it too).
  *
  * Input: a sequence of {op, arguments}. Its bytes are taken as they come; a short one ends the run. */
-#include "vnet.h"
+#include "net.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -55,11 +55,11 @@ static void bring_up(struct ob_vnet *vn, uint64_t features)
 	fake_vfu.conf.ops->command(fake_vfu.conf.ctx, 6);
 	write_reg(VIRTIO_PCI_COMMON_STATUS, 0, 1);
 	write_reg(VIRTIO_PCI_COMMON_STATUS, 3, 1);
-	features &= ob_vnet_offered(vn);
-	features |= VNET_BIT(VIRTIO_F_VERSION_1) | VNET_BIT(VIRTIO_NET_F_CTRL_VQ) |
-		    VNET_BIT(VIRTIO_NET_F_MQ) | VNET_BIT(VIRTIO_NET_F_CSUM) |
-		    VNET_BIT(VIRTIO_NET_F_GUEST_CSUM) | VNET_BIT(VIRTIO_NET_F_HOST_TSO4) |
-		    VNET_BIT(VIRTIO_NET_F_GUEST_TSO4);
+	features &= ob_virtio_offered(ob_vnet_virtio(vn));
+	features |= VIRTIO_BIT(VIRTIO_F_VERSION_1) | VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ) |
+		    VIRTIO_BIT(VIRTIO_NET_F_MQ) | VIRTIO_BIT(VIRTIO_NET_F_CSUM) |
+		    VIRTIO_BIT(VIRTIO_NET_F_GUEST_CSUM) | VIRTIO_BIT(VIRTIO_NET_F_HOST_TSO4) |
+		    VIRTIO_BIT(VIRTIO_NET_F_GUEST_TSO4);
 	write_reg(VIRTIO_PCI_COMMON_GFSELECT, 0, 4);
 	write_reg(VIRTIO_PCI_COMMON_GF, (uint32_t)features, 4);
 	write_reg(VIRTIO_PCI_COMMON_GFSELECT, 1, 4);
@@ -165,9 +165,9 @@ static void step(struct ob_vnet *vn, struct input *in)
 static void check(struct ob_vnet *vn)
 {
 	for (unsigned q = 0; q < 4; q++)
-		if (fake_vif.running[q] != (vn->running[q] == VNET_Q_DATA))
+		if (fake_vif.running[q] != (vn->v.running[q] && !vnet_is_ctrl(vn, q)))
 			abort();
-	if ((vn->st->status & VIRTIO_CONFIG_S_DRIVER_OK) && !vn->st->features_ok)
+	if ((vn->v.st->status & VIRTIO_CONFIG_S_DRIVER_OK) && !vn->v.st->features_ok)
 		abort();
 }
 
@@ -199,7 +199,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	conf.arena = arena;
 	if (ob_vnet_create(&conf, &vn) != 0 ||
 	    ob_gmem_add_hva(
-		vn->gm, (ob_iova_t){MEM_IOVA}, MEM_BYTES, OB_GMEM_READ | OB_GMEM_WRITE, mem) != 0)
+		vn->v.gm, (ob_iova_t){MEM_IOVA}, MEM_BYTES, OB_GMEM_READ | OB_GMEM_WRITE, mem) != 0)
 		abort();
 	while (in.p < in.end) {
 		step(vn, &in);

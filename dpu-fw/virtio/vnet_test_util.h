@@ -13,7 +13,7 @@
 #include <linux/virtio_pci.h>
 
 #include "ob_arena.h"
-#include "vnet.h"
+#include "net.h"
 #include "fake_ports.h"
 
 #define T_PAIRS	     3
@@ -25,15 +25,15 @@
 #define T_NOTIFY     0x3000
 #define T_NEEDS_DMA  PCI_COMMAND_MASTER
 #define T_UP	     0x0f
-#define T_MIN	     VNET_BIT(VIRTIO_F_VERSION_1)
-#define T_WITH_CTRL  (T_MIN | VNET_BIT(VIRTIO_NET_F_CTRL_VQ) | VNET_BIT(VIRTIO_NET_F_MQ))
+#define T_MIN	     VIRTIO_BIT(VIRTIO_F_VERSION_1)
+#define T_WITH_CTRL  (T_MIN | VIRTIO_BIT(VIRTIO_NET_F_CTRL_VQ) | VIRTIO_BIT(VIRTIO_NET_F_MQ))
 #define T_RING(q, n) (0x100000u + 0x10000u * (q) + 0x4000u * (n))
 
 struct t {
 	struct event_base *base;
 	struct ob_arena *arena;
 	struct ob_vnet *vn;
-	struct vnet_state *st;
+	struct virtio_state *st;
 };
 
 static inline struct ob_vnet_conf t_conf(struct t *t)
@@ -64,7 +64,7 @@ static inline int t_setup(void **state)
 	conf = t_conf(&t);
 	if (ob_vnet_create(&conf, &t.vn) != 0)
 		return -1;
-	t.st = t.vn->st;
+	t.st = t.vn->v.st;
 	*state = &t;
 	return 0;
 }
