@@ -219,6 +219,7 @@ static int write_shadow(struct ob_worker *w, void *arg)
 	struct nvmeq_worker *nw = p->nw;
 
 	(void)w;
+	nvmeq_begin(nw);
 	nw->map_gen = 0;
 	if (p->sh == NULL || p->ei == NULL)
 		return 0;
