@@ -142,6 +142,7 @@ void nvmeq_complete(struct nvmeq_req *r, ob_nvme_status_t status)
 	if (unlikely(cq->mem == NULL && !cq->mute)) {
 		r->status = status;
 		r->nsw = NULL; /* may go */
+		r->flags |= NVMEQ_STUCK;
 		nvmeq_list_add(&cq->stuck, r);
 		return;
 	}

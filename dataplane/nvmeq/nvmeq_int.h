@@ -130,6 +130,7 @@ enum nvmeq_req_flags {
 	NVMEQ_ABORTED = 1 << 1,	   /* by the host */
 	NVMEQ_FUSED_LOCK = 1 << 2, /* holds the namespace's */
 	NVMEQ_NO_CID = 1 << 3,	   /* its identifier belongs to another command */
+	NVMEQ_STUCK = 1 << 4,	   /* has ended, but its completion cannot be posted now */
 };
 
 struct nvmeq_req {
@@ -307,9 +308,10 @@ static inline struct nvmeq_req *nvmeq_list_pop(struct nvmeq_list *l)
 /* Removes 'r' if it is there. */
 bool nvmeq_list_del(struct nvmeq_list *l, const struct nvmeq_req *r);
 
+/* Something of it may still be under way. */
 static inline bool nvmeq_busy(const struct nvmeq_sq *sq, unsigned slot)
 {
-	return (uint32_t)sq->journal[slot] == NVMEQ_TAKEN;
+	return (uint32_t)sq->journal[slot] == NVMEQ_TAKEN && !(sq->req[slot].flags & NVMEQ_STUCK);
 }
 
 static inline struct nvmeq_worker *nvmeq_worker_of(const struct nvmeq_req *r)

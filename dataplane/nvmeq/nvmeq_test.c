@@ -270,6 +270,7 @@ static void doorbells_beyond_the_queue_are_refused(void **state)
 	assert_int_equal(e.n_events, 0);
 	assert_int_equal(ob_nvmeq_doorbell(e.q, 1, true, 49), 0);
 	for (unsigned i = 0; i < 60; i++) {
+		sqe.cid = (uint16_t)(100 + i);
 		t_put(&e, &e.io, &sqe);
 		if (i < 26 || i == 56)
 			t_ring(&e, &e.io);
