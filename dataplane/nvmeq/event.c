@@ -70,10 +70,12 @@ bool nvmeq_error(struct ob_nvmeq *q, const struct ob_nvmeq_error *e)
 	bool first, room;
 
 	pthread_mutex_lock(&q->lock);
-	first = q->n_errors == 0;
+	first = !q->error_news;
 	room = q->n_errors < NVMEQ_EVENTS;
 	if (room)
 		q->error[q->n_errors++] = *e;
+	q->error_news |= room;
+	first &= room;
 	pthread_mutex_unlock(&q->lock);
 	if (first)
 		ring();
@@ -151,7 +153,8 @@ static unsigned deliver(struct ob_nvmeq *q)
 	n = q->n_events;
 	memcpy(ev, q->event, n * sizeof(ev[0]));
 	q->n_events = 0;
-	errors = q->n_errors > 0;
+	errors = q->error_news;
+	q->error_news = false;
 	pthread_mutex_unlock(&q->lock);
 	if (q->conf.on_event == NULL)
 		return 0;

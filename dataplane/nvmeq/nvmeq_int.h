@@ -272,6 +272,7 @@ struct ob_nvmeq {
 	pthread_mutex_t lock;
 	struct nvmeq_list control;
 	unsigned n_events, n_errors;
+	bool error_news; /* since control was told */
 	struct ob_nvmeq_event event[NVMEQ_EVENTS];
 	struct ob_nvmeq_error error[NVMEQ_EVENTS];
 	bool fatal;
