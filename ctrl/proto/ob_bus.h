@@ -56,6 +56,11 @@ enum ob_bus_noun {
 	OB_BUS_SESSION_TABLE = 25,
 	OB_BUS_CAPTURE = 40,
 	OB_BUS_TRACE = 41,
+	OB_BUS_VOLUME = 50,
+	OB_BUS_NAMESPACE = 51,
+	OB_BUS_VOLUME_STATS = 52,
+	OB_BUS_IO_QUEUE = 53,
+	OB_BUS_FUNCTION_STATS = 54,
 };
 
 enum ob_bus_flags {
@@ -113,13 +118,19 @@ enum ob_bus_fn_state {
 	OB_BUS_FN_BROKEN = 3,	 /* needs reset */
 };
 
+enum ob_bus_fn_type {
+	OB_BUS_NET = 1,	 /* virtio-net */
+	OB_BUS_BLK = 2,	 /* virtio-blk */
+	OB_BUS_NVME = 3, /* an NVMe controller */
+};
+
 struct ob_bus_function {
 	char name[OB_BUS_NAME]; /* key */
 	char socket[OB_BUS_PATH];
-	uint8_t type;	   /* 1: net */
+	uint8_t type;	   /* enum ob_bus_fn_type */
 	uint8_t transport; /* enum ob_bus_transport */
 	uint8_t mac[6];
-	uint16_t n_pairs;    /* 0: default */
+	uint16_t n_pairs;    /* of queues; of storage: queues. 0: default */
 	uint16_t queue_size; /* 0: default */
 	uint16_t mtu;	     /* 0: default */
 	uint8_t packed;	     /* offer VIRTIO_F_RING_PACKED: 0 default (yes), 1 yes, 2 no */
@@ -140,8 +151,14 @@ struct ob_bus_function {
 	uint32_t n_connections;
 	char port
 	    [OB_BUS_DEVARGS]; /* of OB_BUS_PORT: DPDK device arguments, or the name of a device that is there */
+	char volume
+	    [OB_BUS_NAME]; /* of OB_BUS_BLK: what it shows; of OB_BUS_NVME: its namespace 1, may be empty */
+	/* answers only, of storage */
+	uint32_t n_namespaces;
+	uint32_t reserved;
+	uint64_t reads, read_bytes, writes, write_bytes, io_errors;
 };
-static_assert(sizeof(struct ob_bus_function) == 368, "wire layout");
+static_assert(sizeof(struct ob_bus_function) == 448, "wire layout");
 
 struct ob_bus_vnet {
 	char name[OB_BUS_NAME]; /* key */
@@ -279,4 +296,5 @@ static_assert(sizeof(struct ob_bus_worker) == 72, "wire layout");
 
 #include "ob_bus_policy.h"
 #include "ob_bus_session.h"
+#include "ob_bus_storage.h"
 #include "ob_bus_watch.h"

@@ -175,6 +175,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	if (bus->card->passed_fd >= 0)
 		close(bus->card->passed_fd);
 	bus->card->passed_fd = -1;
+	explicit_bzero(bus->in, (size_t)len); /* it may have held a key */
 	client_next(cl, client_flush(cl));
 }
 

@@ -6,6 +6,7 @@
 #include "fake_models.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,26 @@ static void must_be_an_answer(size_t len)
 	assert(h.status <= 0 && (h.status == 0 || h.body_len > 0));
 }
 
+/* No input opens a file, nor takes the machine's memory. */
+static void tame_volumes(uint8_t *req, size_t len)
+{
+	const size_t kind = offsetof(struct ob_bus_volume, kind);
+	struct ob_bus_hdr h;
+	uint64_t bytes;
+
+	memcpy(&h, req, sizeof(h));
+	if (h.noun != OB_BUS_VOLUME || h.record_len < sizeof(struct ob_bus_volume))
+		return;
+	for (size_t at = sizeof(h); at + sizeof(struct ob_bus_volume) <= len; at += h.record_len) {
+		if (req[at + kind] == OB_BUS_VOL_FILE)
+			req[at + kind] = OB_BUS_VOL_RAM;
+		memcpy(&bytes, req + at + offsetof(struct ob_bus_volume, bytes), sizeof(bytes));
+		if (req[at + kind] != OB_BUS_VOL_NULL)
+			bytes &= (64u << 20) - 1;
+		memcpy(req + at + offsetof(struct ob_bus_volume, bytes), &bytes, sizeof(bytes));
+	}
+}
+
 static void one_packet(struct ob_card *card, const uint8_t *data, size_t len)
 {
 	/* A copy of its exact size: a byte too far is found. */
@@ -58,6 +79,7 @@ static void one_packet(struct ob_card *card, const uint8_t *data, size_t len)
 			h.record_len = h.count ? h.body_len / h.count : 0;
 		}
 		memcpy(req, &h, sizeof(h));
+		tame_volumes(req, len);
 	}
 	must_be_an_answer(ob_card_request(card, req, len, out, &more));
 	free(req);
@@ -154,12 +176,32 @@ static struct ob_bus_hdr ask(
 	return h;
 }
 
+/* In whatever order they stand on each other: each round deletes those that nothing stands on. */
+static void delete_volumes(struct ob_card *card)
+{
+	static uint8_t rec[OB_BUS_MAX_MSG];
+	struct ob_bus_hdr h, d;
+	unsigned n_gone;
+
+	while ((h = ask(card, OB_BUS_LIST, OB_BUS_VOLUME, NULL, 0)).count > 0) {
+		n_gone = 0;
+		memcpy(rec, out + sizeof(h), h.body_len);
+		for (unsigned i = 0; i < h.count; i++) {
+			d = ask(card, OB_BUS_DEL, OB_BUS_VOLUME, rec + (size_t)i * h.record_len,
+			    h.record_len);
+			assert(d.status == 0 || d.status == -EBUSY);
+			n_gone += d.status == 0;
+		}
+		assert(n_gone > 0);
+	}
+}
+
 /* Whatever the input made can be listed, and what is listed can be deleted, users first. */
 static void delete_all(struct ob_card *card)
 {
 	static const uint8_t order[] = {OB_BUS_BINDING, OB_BUS_SG, OB_BUS_TAG, OB_BUS_NAT_BIND,
 	    OB_BUS_NAT64, OB_BUS_FIP, OB_BUS_NAT_POOL, OB_BUS_ENI, OB_BUS_MAPPING, OB_BUS_ROUTE,
-	    OB_BUS_FUNCTION, OB_BUS_VNET, OB_BUS_TUNNEL};
+	    OB_BUS_NAMESPACE, OB_BUS_FUNCTION, OB_BUS_VNET, OB_BUS_TUNNEL};
 	uint8_t rec[4096];
 	struct ob_bus_hdr h;
 
@@ -170,6 +212,7 @@ static void delete_all(struct ob_card *card)
 			assert(h.status == 0);
 		}
 	}
+	delete_volumes(card);
 	ob_rcu_reclaim();
 }
 

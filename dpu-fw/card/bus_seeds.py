@@ -33,8 +33,9 @@ def packet(verb, noun, *records):
     return struct.pack("<H", len(msg)) + msg
 
 
-def function(n, transport=1, socket="", pairs=0, link=0, port=""):
-    return struct.pack("<32s108sBB6sHHHBBI", name(n), socket.encode(), 1, transport, bytes(6), pairs, 0, 0, 0, link, 0).ljust(240, b"\0") + port.encode().ljust(128, b"\0")
+def function(n, transport=1, socket="", pairs=0, link=0, port="", kind=1, volume=""):
+    return struct.pack("<32s108sBB6sHHHBBI", name(n), socket.encode(), kind, transport, bytes(6), pairs, 0, 0, 0, link, 0).ljust(240, b"\0") + port.encode().ljust(128, b"\0") + \
+        name(volume) + bytes(48)
 
 
 def vnet(n, vni):
@@ -147,7 +148,40 @@ def trace(n, src, dst, wire=0, proto=6, tunnel="", vni=0, sport=1, dport=2, leng
     return (name(n) + name(tunnel) + struct.pack("<BBBBBBHIHH", wire, proto, 0, 0, 0, 1 if vni else 0, length, vni, sport, dport) + src + dst).ljust(456, b"\0")
 
 
+VOLUME, NAMESPACE, VOLUME_STATS, IO_QUEUE, FUNCTION_STATS = range(50, 55)
+NULL, RAM, FILE, CRYPT, QOS, STRIPE, CONCAT, SNAPSHOT, CLONE, THIN, INTEGRITY = range(1, 12)
+
+
+def volume(n, kind=RAM, size=1 << 20, on=(), store="", limits=(), burst_s=0, key=0, access=0, shared=0, block=0, path=""):
+    """A file's path is replaced by the fuzz target, which opens none."""
+    return name(n) + struct.pack("<BBBBIQIBBBx", kind, access, 0, shared, block, size, 0, len(on), 0, 0) + path.encode().ljust(256, b"\0") + \
+        b"".join(map(name, on)).ljust(512, b"\0") + name(store) + struct.pack("<8Q", *limits, *(0,) * (8 - len(limits))) + bytes(64) + \
+        struct.pack("<II", burst_s, 0) + struct.pack("<BB6x64s", key, 64 if key else 0, bytes(range(64)) if key else b"") + bytes(224)
+
+
+def namespace(fn, nsid, vol):
+    return name(fn) + struct.pack("<II", nsid, 0) + name(vol) + bytes(32)
+
+
+disks = packet(ADD, VOLUME, volume("d0"), volume("d1", NULL, 1 << 30, block=4096), volume("d2", shared=1), volume("q0", QOS, 0, ["d0"], limits=(1000,))) + \
+    packet(ADD, FUNCTION, function("b0", kind=2, volume="q0"), function("n0", kind=3, volume="d1"), function("n1", kind=3)) + \
+    packet(ADD, NAMESPACE, namespace("n0", 0, "d2"), namespace("n1", 7, "d2"))
+
 SEEDS = {
+    "disks": disks + b"".join(packet(LIST, n) for n in range(VOLUME, FUNCTION_STATS + 1)) + packet(LIST, FUNCTION) +
+    packet(LIST, NAMESPACE, namespace("n0", 1, "d1")) + packet(LIST, VOLUME_STATS, name("q0").ljust(752, b"\0")) +
+    packet(LIST, FUNCTION_STATS, name("n0").ljust(752, b"\0")) + packet(LIST, IO_QUEUE, name("b0").ljust(112, b"\0")),
+    "disks-busy": disks + packet(DEL, VOLUME, volume("d0")) + packet(DEL, VOLUME, volume("q0")) + packet(DEL, VOLUME, volume("d2")) +
+    packet(DEL, NAMESPACE, namespace("n0", 2, "")) + packet(DEL, FUNCTION, function("b0")) + packet(DEL, VOLUME, volume("q0"), volume("d0")) +
+    packet(ADD, NAMESPACE, namespace("n1", 0, "d1")),
+    "disks-set": disks + packet(SET, VOLUME, volume("d0", size=2 << 20)) + packet(SET, VOLUME, volume("q0", QOS, 0, limits=(5, 1 << 20, 0, 9), burst_s=3)) +
+    packet(SET, VOLUME, volume("d2", size=512, shared=1), volume("d2", size=4 << 20, shared=2)) + packet(SET, VOLUME, volume("d1", NULL, limits=(100,))) +
+    packet(SET, VOLUME, volume("d0", RAM, 0, limits=(1,))) + packet(SET, FUNCTION, function("b0", kind=2, volume="q0")),
+    "stacks": disks + packet(ADD, VOLUME, volume("r0"), volume("r1"), volume("s0", STRIPE, 0, ["r0", "r1"])) +
+    packet(ADD, VOLUME, volume("r2"), volume("r3"), volume("k0", CONCAT, 0, ["r2", "r3"])) + packet(ADD, VOLUME, volume("r4", size=8 << 20), volume("t0", THIN, 1 << 20, store="r4")) +
+    packet(ADD, VOLUME, volume("snap", SNAPSHOT, 0, ["t0"])) + packet(ADD, VOLUME, volume("r5", size=8 << 20), volume("cl", CLONE, 0, ["snap"], "r5")) +
+    packet(ADD, VOLUME, volume("c0", CRYPT, 0, ["k0"], key=1)) + packet(SET, VOLUME, volume("c0", CRYPT, 0, key=2)) + packet(LIST, VOLUME) +
+    packet(ADD, VOLUME, volume("r6"), volume("i0", INTEGRITY, 0, ["s0"], "r6")) + packet(DEL, VOLUME, volume("snap"), volume("cl"), volume("snap")),
     "trace": objects + packet(LIST, TRACE, trace("e1", ip(4, 32, 10, 0, 0, 5), ip(4, 32, 10, 0, 0, 9))) +
     packet(LIST, TRACE, trace("e1", ip(6, 128, *IP6, 9), ip(6, 128, *IP6, 5), 1, 17, "t1", 1)) +
     packet(LIST, TRACE, trace("e9", ip(4, 32, 10, 0, 0, 5), ip(4, 32, 10, 0, 0, 9))) +

@@ -7,7 +7,9 @@
 #include <string.h>
 #include <time.h>
 
-#define FN_LAYOUT   2
+#include "volumes.h"
+
+#define FN_LAYOUT   3
 #define ENI_LAYOUT  1
 #define META_LAYOUT 1
 /* Outer IPv6, UDP, Geneve or VXLAN, inner Ethernet. */
@@ -118,7 +120,7 @@ static int init_tables(struct ob_card *c)
 	rc = ob_arena_region(
 	    a, "card.eni_fn", ENI_LAYOUT, OB_MAX_ENIS * sizeof(*c->eni_fn), &mem, &fresh);
 	c->eni_fn = mem;
-	return rc;
+	return rc < 0 ? rc : volumes_init(c);
 }
 
 static bool serial_ok(const char *s)
@@ -132,11 +134,13 @@ static bool serial_ok(const char *s)
 
 int ob_card_create(const struct ob_card_conf *conf, struct ob_card **out)
 {
+	char key_file[sizeof(((struct keyring *)0)->path)];
 	struct ob_card *c;
 	int rc;
 
 	if (!serial_ok(conf->serial) || conf->run_dir[0] != '/' ||
-	    strlen(conf->run_dir) >= sizeof(c->run_dir))
+	    strlen(conf->run_dir) >= sizeof(c->run_dir) ||
+	    (conf->key_file != NULL && strlen(conf->key_file) >= sizeof(c->keyring.path)))
 		return -EINVAL;
 	c = calloc(1, sizeof(*c));
 	if (c == NULL)
@@ -149,6 +153,12 @@ int ob_card_create(const struct ob_card_conf *conf, struct ob_card **out)
 	c->started_ns = card_now_ns();
 	c->passed_fd = -1;
 	ob_capture_set_names(card_capture_name, c, OB_MAX_TUNNELS);
+	snprintf(c->nvme_serial, sizeof(c->nvme_serial), "%.20s", c->serial);
+	if (conf->key_file != NULL)
+		snprintf(key_file, sizeof(key_file), "%s", conf->key_file);
+	else
+		snprintf(key_file, sizeof(key_file), "%s/volumes.key", c->run_dir);
+	keyring_init(&c->keyring, key_file);
 	rc = init_tables(c);
 	if (rc < 0) {
 		ob_card_destroy(c);
@@ -168,6 +178,9 @@ void ob_card_destroy(struct ob_card *c)
 		if (c->fn[i] != NULL)
 			c->conf.models->destroy(c->fn[i]);
 	}
+	if (c->conf.models != NULL && c->conf.models->fini != NULL)
+		c->conf.models->fini();
+	volumes_fini(c);
 	upload_drop(&c->test_upload);
 	names_fini(&c->functions);
 	names_fini(&c->vnets);

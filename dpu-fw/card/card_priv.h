@@ -5,6 +5,7 @@
 #include "ob_card.h"
 
 #include "check.h"
+#include "keys.h"
 #include "names.h"
 #include "ob_capture.h"
 #include "ob_meter.h"
@@ -16,6 +17,7 @@
 #include "upload.h"
 
 #define SERIAL_MAX  32
+#define MAX_VOLUMES 1024
 #define CARD_UPLINK "uplink" /* where a function's name stands: packets that never reached one */
 
 /* What is told of a security group or a tag, by its index, in the arena. */
@@ -41,9 +43,14 @@ struct traced {
 	struct ob_bus_trace asked;
 };
 
+struct namespace_rec;
+struct volume;
+struct volume_rec;
+
 struct ob_card {
 	struct ob_card_conf conf;
 	char serial[SERIAL_MAX];
+	char nvme_serial[21]; /* the same, in the 20 characters that Identify has */
 	char run_dir[OB_BUS_PATH];
 	uint64_t started_ns;
 	const struct ob_bus *bus; /* who serves it, for the client count */
@@ -54,6 +61,12 @@ struct ob_card {
 	uint32_t *eni_fn;
 	struct ob_fn *fn[OB_MAX_VIFS];
 	uint16_t fn_vif[OB_MAX_VIFS]; /* valid where fn[] is */
+	/* volumes.h: by index, records in the arena. */
+	struct names volumes;
+	struct volume_rec *volume_rec;
+	struct namespace_rec *namespaces;
+	struct volume *volume;
+	struct keyring keyring;
 	struct listed_meta *sg_meta, *tag_meta;
 	struct body_cache body;
 	struct traced *traced;	   /* NULL: nothing yet */
@@ -67,6 +80,7 @@ struct ob_card {
 struct noun {
 	const char *name;
 	uint16_t record_len;
+	bool secret; /* a record may hold a key: copies of it are wiped */
 	int (*add)(struct ob_card *c, const void *rec, struct text *t);
 	int (*del)(struct ob_card *c, const void *rec, struct text *t);
 	int (*set)(struct ob_card *c, const void *rec, struct text *t);
@@ -81,7 +95,8 @@ struct noun {
 extern const struct noun noun_card, noun_function, noun_vnet, noun_eni, noun_route, noun_mapping,
     noun_tunnel, noun_uplink, noun_queue, noun_drop, noun_worker, noun_upload, noun_body, noun_sg,
     noun_tag, noun_binding, noun_nat_pool, noun_nat_bind, noun_fip, noun_nat64, noun_session,
-    noun_session_policy, noun_session_eni, noun_session_table, noun_meter, noun_capture, noun_trace;
+    noun_session_policy, noun_session_eni, noun_session_table, noun_meter, noun_capture, noun_trace,
+    noun_volume, noun_namespace, noun_volume_stats, noun_function_stats, noun_io_queue;
 
 /* Name -> index, or -EINVAL / -ENOENT with a text that says which noun to list. */
 int lookup(struct text *t, const struct names *names, const char *noun, const char *field,

@@ -36,6 +36,11 @@ static const struct noun *const nouns[] = {
     [OB_BUS_SESSION] = &noun_session,
     [OB_BUS_SESSION_ENI] = &noun_session_eni,
     [OB_BUS_SESSION_TABLE] = &noun_session_table,
+    [OB_BUS_VOLUME] = &noun_volume,
+    [OB_BUS_NAMESPACE] = &noun_namespace,
+    [OB_BUS_VOLUME_STATS] = &noun_volume_stats,
+    [OB_BUS_IO_QUEUE] = &noun_io_queue,
+    [OB_BUS_FUNCTION_STATS] = &noun_function_stats,
 };
 
 /* An answer that repeats what the client needs to recognise it. */
@@ -131,6 +136,8 @@ static int apply(struct ob_card *c, const struct ob_bus_hdr *h, const struct nou
 	while (*done < h->count) {
 		memcpy(rec, body + (size_t)*done * h->record_len, noun->record_len);
 		rc = fn(c, rec, t);
+		if (noun->secret)
+			explicit_bzero(rec, noun->record_len);
 		if (rc < 0)
 			return rc;
 		(*done)++;

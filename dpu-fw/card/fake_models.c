@@ -6,11 +6,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ob_block.h"
+#include "ob_nvmeq.h"
+
+#define FAKE_NS 256
+
 struct fake_models fake_models;
 
 struct ob_fn {
 	struct ob_vnet_conf conf;
 	uint16_t vif;
+	bool disk;
+	struct ob_blk *blk;
+	struct ob_nvme_ns *ns[FAKE_NS + 1]; /* by nsid */
 };
 
 static bool taken[OB_MAX_VIFS];
@@ -39,7 +47,13 @@ static int create(const struct ob_vnet_conf *conf, uint8_t transport, struct ob_
 
 static void destroy(struct ob_fn *vn)
 {
-	taken[vn->vif] = false;
+	if (vn->disk) {
+		ob_blk_put(vn->blk);
+		for (unsigned i = 0; i <= FAKE_NS; i++)
+			ob_nvme_ns_put(vn->ns[i]);
+	} else {
+		taken[vn->vif] = false;
+	}
 	fake_models.n_alive--;
 	free(vn);
 }
@@ -70,5 +84,90 @@ static int queue_counters(uint16_t vif_idx, unsigned q, struct ob_vif_queue_coun
 	return 0;
 }
 
+static int create_disk(struct ob_fn **out)
+{
+	struct ob_fn *fn;
+
+	if (fake_models.create_rc != 0)
+		return fake_models.create_rc;
+	fn = calloc(1, sizeof(*fn));
+	if (fn == NULL)
+		return -ENOMEM;
+	fn->disk = true;
+	fake_models.n_alive++;
+	*out = fn;
+	return 0;
+}
+
+static int create_blk(const struct ob_virtio_blk_conf *conf, uint8_t transport, struct ob_fn **out)
+{
+	int rc = create_disk(out);
+
+	(void)transport;
+	fake_models.last_blk = *conf;
+	if (rc == 0)
+		(*out)->blk = ob_blk_get(conf->blk);
+	return rc;
+}
+
+static int create_nvme(const struct ob_nvme_conf *conf, struct ob_fn **out)
+{
+	fake_models.last_nvme = *conf;
+	return create_disk(out);
+}
+
+static int add_ns(struct ob_fn *fn, uint32_t *nsid, struct ob_nvme_ns *ns)
+{
+	uint32_t free_id = 1;
+
+	while (free_id <= FAKE_NS && fn->ns[free_id] != NULL)
+		free_id++;
+	if (*nsid == 0)
+		*nsid = free_id;
+	if (*nsid > FAKE_NS)
+		return -ENOSPC;
+	if (fn->ns[*nsid] != NULL)
+		return -EEXIST;
+	fn->ns[*nsid] = ob_nvme_ns_get(ns);
+	return 0;
+}
+
+static int del_ns(struct ob_fn *fn, uint32_t nsid)
+{
+	if (nsid > FAKE_NS || fn->ns[nsid] == NULL)
+		return -ENOENT;
+	ob_nvme_ns_put(fn->ns[nsid]);
+	fn->ns[nsid] = NULL;
+	return 0;
+}
+
+static void disk_status(const struct ob_fn *fn, struct ob_card_disk_status *out)
+{
+	(void)fn;
+	*out = (struct ob_card_disk_status){
+	    .state = OB_BUS_FN_RUNNING, .n_queues = 2, .reads = 7, .write_bytes = 4096};
+}
+
+static int disk_queue(const struct ob_fn *fn, unsigned i, struct ob_bus_io_queue *out)
+{
+	(void)fn;
+	if (i >= 2)
+		return -ENOENT;
+	out->queue = (uint16_t)(i + 1);
+	out->n_reads = 7;
+	return 0;
+}
+
 const struct ob_card_models fake_card_models = {
-    create, destroy, set_link, get_status, queue_counters};
+    .create = create,
+    .destroy = destroy,
+    .set_link = set_link,
+    .get_status = get_status,
+    .queue_counters = queue_counters,
+    .create_blk = create_blk,
+    .create_nvme = create_nvme,
+    .add_ns = add_ns,
+    .del_ns = del_ns,
+    .disk_status = disk_status,
+    .disk_queue = disk_queue,
+};

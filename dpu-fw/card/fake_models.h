@@ -11,7 +11,10 @@ struct fake_models {
 	bool link_down; /* as last set */
 	uint8_t driver_status;
 	bool connected;
-	struct ob_vnet_conf last; /* of the last create; its pointers are dead */
+	/* Of the last create; their pointers are dead. */
+	struct ob_vnet_conf last;
+	struct ob_virtio_blk_conf last_blk;
+	struct ob_nvme_conf last_nvme;
 };
 extern struct fake_models fake_models;
 extern const struct ob_card_models fake_card_models;

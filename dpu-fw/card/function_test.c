@@ -61,7 +61,7 @@ static void function_fields_are_checked(void **state)
 	REFUSED(OB_BUS_FUNCTION, f, memset(bad.socket, '/', sizeof(bad.socket)), -EINVAL, "socket");
 	REFUSED(OB_BUS_FUNCTION, f, strcpy(bad.socket, "a.sock"), -EINVAL, "absolute");
 	REFUSED(OB_BUS_FUNCTION, f, strcpy(bad.socket, "/a\n"), -EINVAL, "socket");
-	REFUSED(OB_BUS_FUNCTION, f, bad.type = 2, -ENOTSUP, "type");
+	REFUSED(OB_BUS_FUNCTION, f, bad.type = 9, -ENOTSUP, "type");
 	REFUSED(OB_BUS_FUNCTION, f, bad.transport = 0, -EINVAL, "transport");
 	REFUSED(OB_BUS_FUNCTION, f, bad.transport = 5, -EINVAL, "transport");
 	REFUSED(OB_BUS_FUNCTION, f, bad.mac[0] = 1, -EINVAL, "multicast");

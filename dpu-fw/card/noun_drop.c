@@ -43,7 +43,8 @@ static int next(struct ob_card *c, const void *f, uint64_t *cursor, void *rec)
 		i = card_eni_of_fn(c, i);
 		eni = i != NAMES_NONE ? names_get(&c->enis, i) : "";
 	}
-	if (reason >= OB_N_DROPS || (want->function[0] && strcmp(want->function, name) != 0) ||
+	if (reason >= OB_N_DROPS || (row > 0 && vif == OB_VIF_NONE) ||
+	    (want->function[0] && strcmp(want->function, name) != 0) ||
 	    (want->eni[0] && strcmp(want->eni, eni) != 0)) {
 		*cursor = (row + 1) << 16;
 		return -EAGAIN;

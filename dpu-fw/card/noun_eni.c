@@ -69,6 +69,9 @@ static int convert(struct ob_card *c, const struct ob_bus_eni *r, struct ob_eni_
 	    (rc = lookup(t, &c->functions, "function", "function", r->function, fn)) < 0 ||
 	    (rc = lookup(t, &c->vnets, "vnet", "vnet", r->vnet, &vnet)) < 0)
 		return rc;
+	if (c->fn_conf[*fn].type != OB_BUS_NET)
+		return fail(t, -EINVAL, "function %s shows disks: an eni needs a net function",
+		    r->function);
 	memcpy(cfg->mac, mac_is_zero(r->mac) ? c->fn_conf[*fn].mac : r->mac, sizeof(cfg->mac));
 	if ((rc = check_mac(t, "mac", cfg->mac)) < 0)
 		return rc;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "card_priv.h"
+#include "volumes.h"
 
 #include <errno.h>
 #include <linux/virtio_config.h>
@@ -10,7 +10,6 @@
 
 RTE_LOG_REGISTER(card_log, ob.card, NOTICE);
 
-#define TYPE_NET      1
 #define DEFAULT_QUEUE 1024
 #define MIN_MTU	      68
 #define MAX_MTU	      9216
@@ -66,7 +65,7 @@ static int check_port(const struct ob_bus_function *r, struct text *t)
 	return 0;
 }
 
-static int check(const struct ob_bus_function *r, struct text *t)
+static int check(struct ob_card *c, const struct ob_bus_function *r, struct text *t)
 {
 	int rc = check_key(t, "name", r->name);
 
@@ -76,14 +75,18 @@ static int check(const struct ob_bus_function *r, struct text *t)
 		return fail(t, -EINVAL,
 		    "a function cannot be named '%s': drops of the uplink are listed under it",
 		    r->name);
-	if (r->type != TYPE_NET)
-		return fail(t, -ENOTSUP, "function type %u; the card makes net functions (1) only",
-		    r->type);
+	if (r->type < OB_BUS_NET || r->type > OB_BUS_NVME)
+		return fail(
+		    t, -ENOTSUP, "function type %u is none of 1 (net), 2 (blk), 3 (nvme)", r->type);
 	if (r->transport < OB_BUS_VFIO_USER || r->transport > OB_BUS_PORT)
 		return fail(t, -EINVAL,
 		    "transport %u is none of 1 (vfio-user), 2 (vhost-user), 3 (vhost-user-client), "
 		    "4 (port)",
 		    r->transport);
+	if (r->type != OB_BUS_NET)
+		return disk_check(c, r, t);
+	if (r->volume[0] != '\0')
+		return fail(t, -EINVAL, "a net function has no volume");
 	if ((rc = check_port(r, t)) < 0)
 		return rc;
 	if (!mac_is_zero(r->mac) && (rc = check_mac(t, "mac", r->mac)) < 0)
@@ -130,10 +133,12 @@ static int complete(const struct ob_card *c, const struct ob_bus_function *r,
 	out->packed = r->packed ? r->packed : 1;
 	out->link = r->link ? r->link : 1;
 	out->speed_mbps = r->speed_mbps;
+	if (r->type != OB_BUS_NET)
+		disk_complete(r, out);
 	return 0;
 }
 
-static int start(struct ob_card *c, uint32_t idx, struct text *t)
+static int start_net(struct ob_card *c, uint32_t idx, char *err, size_t err_len)
 {
 	const struct ob_bus_function *r = &c->fn_conf[idx];
 	struct ob_vnet_conf conf = {
@@ -150,19 +155,30 @@ static int start(struct ob_card *c, uint32_t idx, struct text *t)
 	    .link_down = r->link == 2,
 	};
 	struct ob_vnet_status st;
-	char err[sizeof(t->s)];
 	int rc;
 
 	memcpy(conf.mac, r->mac, sizeof(conf.mac));
-	rc = c->conf.models->create(&conf, r->transport, &c->fn[idx], err, sizeof(err));
+	rc = c->conf.models->create(&conf, r->transport, &c->fn[idx], err, err_len);
+	if (rc < 0)
+		return rc;
+	c->conf.models->get_status(c->fn[idx], &st);
+	c->fn_vif[idx] = st.vif_idx;
+	ob_drops_clear(st.vif_idx);
+	return 0;
+}
+
+static int start(struct ob_card *c, uint32_t idx, struct text *t)
+{
+	const struct ob_bus_function *r = &c->fn_conf[idx];
+	char err[sizeof(t->s)] = "";
+	int rc =
+	    r->type == OB_BUS_NET ? start_net(c, idx, err, sizeof(err)) : disk_start(c, idx, t);
+
 	if (rc < 0 && err[0] != '\0')
 		return fail(t, rc, "%s", err);
+	if (rc == 0 || t->s[0] != '\0')
+		return rc;
 	switch (-rc) {
-	case 0:
-		c->conf.models->get_status(c->fn[idx], &st);
-		c->fn_vif[idx] = st.vif_idx;
-		ob_drops_clear(st.vif_idx);
-		return 0;
 	case EADDRINUSE:
 		return fail(t, rc,
 		    "socket %s is served by another process, or is no socket; give another path",
@@ -182,9 +198,9 @@ static int add(struct ob_card *c, const void *rec, struct text *t)
 	const struct ob_bus_function *r = rec;
 	struct ob_bus_function conf;
 	uint32_t idx;
-	int rc = check(r, t);
+	int rc = check(c, r, t);
 
-	if (rc < 0 || (rc = complete(c, r, &conf, t)) < 0)
+	if (rc < 0 || (rc = disk_claim(c, r, t)) < 0 || (rc = complete(c, r, &conf, t)) < 0)
 		return rc;
 	for (uint32_t i = 0; (i = names_next(&c->functions, i)) != NAMES_NONE; i++) {
 		if (conf.socket[0] != '\0' && strcmp(c->fn_conf[i].socket, conf.socket) == 0 &&
@@ -227,6 +243,7 @@ static int del(struct ob_card *c, const void *rec, struct text *t)
 	ob_capture_vif_gone(card_fn_vif(c, idx));
 	c->conf.models->destroy(c->fn[idx]);
 	c->fn[idx] = NULL;
+	namespaces_of_gone(c, idx);
 	memset(&c->fn_conf[idx], 0, sizeof(c->fn_conf[idx]));
 	names_del(&c->functions, idx);
 	rte_log(RTE_LOG_INFO, card_log, "card: function %s is gone\n", r->name);
@@ -241,16 +258,19 @@ static int set(struct ob_card *c, const void *rec, struct text *t)
 	uint32_t idx;
 	int rc = lookup(t, &c->functions, "function", "name", r->name, &idx);
 
-	if (rc < 0 || (rc = check(r, t)) < 0)
+	if (rc < 0)
 		return rc;
 	now = &c->fn_conf[idx];
-	if (r->transport != now->transport ||
+	if (r->type == now->type && (rc = check(c, r, t)) < 0)
+		return rc;
+	if (r->type != now->type || r->transport != now->transport ||
 	    (r->socket[0] && strcmp(r->socket, now->socket) != 0) ||
 	    (r->port[0] && strcmp(r->port, now->port) != 0) ||
 	    (!mac_is_zero(r->mac) && memcmp(r->mac, now->mac, 6) != 0) ||
 	    (r->n_pairs && r->n_pairs != now->n_pairs) ||
 	    (r->queue_size && r->queue_size != now->queue_size) || (r->mtu && r->mtu != now->mtu) ||
-	    (r->packed && r->packed != now->packed))
+	    (r->packed && r->packed != now->packed) ||
+	    (r->volume[0] && strcmp(r->volume, now->volume) != 0))
 		return fail(t, -ENOTSUP,
 		    "only the link of a function can be changed; delete it and add it anew for the "
 		    "rest");
@@ -280,8 +300,12 @@ static void fill(const struct ob_card *c, uint32_t idx, struct ob_bus_function *
 	struct ob_vif_queue_counters q;
 	struct ob_vnet_status st;
 
-	c->conf.models->get_status(c->fn[idx], &st);
 	*r = c->fn_conf[idx];
+	if (is_disk(c, idx)) {
+		disk_fill(c, idx, r);
+		return;
+	}
+	c->conf.models->get_status(c->fn[idx], &st);
 	r->state = state_of(&st);
 	r->device_status = st.driver_status;
 	r->active_pairs = st.pairs_in_use;

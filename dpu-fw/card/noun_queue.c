@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "card_priv.h"
+#include "volumes.h"
 
 #include <errno.h>
 #include <linux/virtio_config.h>
@@ -27,7 +27,7 @@ static int next(struct ob_card *c, const void *f, uint64_t *cursor, void *rec)
 		return -ENOENT;
 	if (i != *cursor >> 16)
 		q = 0;
-	if (q >= c->fn_conf[i].n_pairs * 2u ||
+	if (is_disk(c, i) || q >= c->fn_conf[i].n_pairs * 2u ||
 	    (want->function[0] && strcmp(want->function, c->fn_conf[i].name) != 0)) {
 		*cursor = (uint64_t)(i + 1u) << 16;
 		return -EAGAIN;

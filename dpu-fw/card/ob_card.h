@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "ob_bus.h"
+#include "ob_nvme.h"
 #include "ob_underlay.h"
 #include "ob_virtio.h"
 
@@ -19,6 +20,16 @@ struct ob_arena;
 struct ob_card;
 struct ob_bus;
 struct ob_fn; /* a function, whatever carries it to its host */
+
+/* A function that shows volumes, whichever kind it is. */
+struct ob_card_disk_status {
+	uint8_t state;	       /* enum ob_bus_fn_state */
+	uint8_t driver_status; /* of virtio */
+	uint16_t n_queues;     /* that run */
+	uint32_t peer_pid;
+	uint64_t features, mapped_bytes, faults;
+	uint64_t reads, read_bytes, writes, write_bytes, io_errors;
+};
 
 /* How the card makes functions: the device models, or something simpler in tests. All calls on the main thread. */
 struct ob_card_models {
@@ -30,6 +41,16 @@ struct ob_card_models {
 	void (*set_link)(struct ob_fn *fn, bool up);
 	void (*get_status)(const struct ob_fn *fn, struct ob_vnet_status *out);
 	int (*queue_counters)(uint16_t vif_idx, unsigned q, struct ob_vif_queue_counters *out);
+	void (*fini)(void); /* after the last function; may be NULL */
+	/* The same for what shows volumes. */
+	int (*create_blk)(
+	    const struct ob_virtio_blk_conf *conf, uint8_t transport, struct ob_fn **out);
+	int (*create_nvme)(const struct ob_nvme_conf *conf, struct ob_fn **out);
+	int (*add_ns)(struct ob_fn *fn, uint32_t *nsid, struct ob_nvme_ns *ns);
+	int (*del_ns)(struct ob_fn *fn, uint32_t nsid);
+	void (*disk_status)(const struct ob_fn *fn, struct ob_card_disk_status *out);
+	/* Queue 'i' of those there are, without the function's name. Returns 0; -ENOENT past the end. */
+	int (*disk_queue)(const struct ob_fn *fn, unsigned i, struct ob_bus_io_queue *out);
 };
 extern const struct ob_card_models ob_card_models; /* vfio-user, vhost-user, ports */
 
@@ -40,6 +61,8 @@ struct ob_card_conf {
 	const char *serial;   /* 1..31 printable characters; copied */
 	const char *version;  /* static */
 	const char *run_dir;  /* where functions' sockets are made that give no path; copied */
+	/* What volumes' keys are wrapped with; made with the first of them. NULL: "volumes.key" in run_dir; copied */
+	const char *key_file;
 	struct ob_underlay *underlay; /* NULL: no uplink. The caller's */
 	const struct ob_card_models *models;
 };

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Keys of crypt volumes: another one on a live volume, moves that go on after a restart, crypto erase.
+ *
+ * While a move is under way the record has both keys, and the device a journal in a file. A restart finds: the journal, then the move goes
+ * on; none, though there was one, then it had come to its end. */
+#include "volume_make.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <rte_log.h>
+
+RTE_LOG_REGISTER(key_log, ob.volume, NOTICE);
+
+/* Beside the file that the volume ends in, so that it lives as long; in the run folder if there is none. */
+void volume_journal(const struct ob_card *c, uint32_t idx, char *out, size_t len)
+{
+	const struct ob_bus_volume *v = &c->volume_rec[idx].conf;
+
+	for (unsigned depth = 0; depth < MAX_VOLUMES; depth++) {
+		uint32_t below;
+
+		if (v->kind == OB_BUS_VOL_FILE && strncmp(v->path, "/dev/", 5) != 0) {
+			snprintf(out, len, "%s.%s.rekey", v->path, c->volume_rec[idx].conf.name);
+			return;
+		}
+		if (v->n_on != 1 || (below = names_find(&c->volumes, v->on[0])) == NAMES_NONE)
+			break;
+		v = &c->volume_rec[below].conf;
+	}
+	snprintf(out, len, "%s/%s.rekey", c->run_dir, c->volume_rec[idx].conf.name);
+}
+
+static int start_move(struct ob_card *c, uint32_t idx, struct text *t)
+{
+	struct volume_rec *rec = &c->volume_rec[idx];
+	char journal[OB_BUS_VOL_PATH + OB_BUS_NAME + 16], err[160] = "";
+	uint8_t key[KEY_MAX];
+	const struct ob_blk_crypt_rekey_conf conf = {
+	    .key = key, .key_len = rec->next_key.len, .journal = journal};
+	int rc = keyring_unwrap(&c->keyring, &rec->next_key, key, t);
+
+	volume_journal(c, idx, journal, sizeof(journal));
+	if (rc == 0) {
+		rc = ob_blk_crypt_rekey(c->volume[idx].dev, &conf, err, sizeof(err));
+		if (rc < 0)
+			fail(t, rc, "%s", err[0] ? err : strerror(-rc));
+	}
+	OPENSSL_cleanse(key, sizeof(key));
+	if (rc == 0)
+		rec->moving = 1;
+	return rc;
+}
+
+static void end_move(struct ob_card *c, uint32_t idx)
+{
+	struct volume_rec *rec = &c->volume_rec[idx];
+
+	rec->key = rec->next_key;
+	rec->moving = 0;
+	memset(&rec->next_key, 0, sizeof(rec->next_key));
+	rte_log(RTE_LOG_NOTICE, key_log, "card: volume %s has its new key\n", rec->conf.name);
+}
+
+void volume_choose_key(struct ob_card *c, uint32_t idx)
+{
+	struct volume_rec *rec = &c->volume_rec[idx];
+	char journal[OB_BUS_VOL_PATH + OB_BUS_NAME + 16];
+
+	if (rec->next_key.len == 0)
+		return;
+	volume_journal(c, idx, journal, sizeof(journal));
+	if (access(journal, F_OK) == 0)
+		return;
+	if (rec->moving)
+		end_move(c, idx);
+	memset(&rec->next_key, 0, sizeof(rec->next_key));
+}
+
+int volume_resume_move(struct ob_card *c, uint32_t idx, struct text *t)
+{
+	return c->volume_rec[idx].next_key.len == 0 ? 0 : start_move(c, idx, t);
+}
+
+void volume_refresh(struct ob_card *c, uint32_t idx)
+{
+	struct ob_blk_crypt_status st;
+
+	if (c->volume_rec[idx].moving && c->volume[idx].dev != NULL &&
+	    ob_blk_crypt_status(c->volume[idx].dev, &st) == 0 && !st.moving && st.error == 0)
+		end_move(c, idx);
+}
+
+static int replace_key(
+    struct ob_card *c, uint32_t idx, const struct ob_bus_key *key, struct text *t)
+{
+	struct volume_rec *rec = &c->volume_rec[idx];
+	struct wrapped_key was = rec->next_key;
+	struct ob_blk_crypt_status st = {0};
+	int rc;
+
+	if (c->volume[idx].dev == NULL)
+		return fail(t, -ENODEV, "volume %s is offline: %.150s", rec->conf.name,
+		    c->volume[idx].error);
+	volume_refresh(c, idx);
+	(void)ob_blk_crypt_status(c->volume[idx].dev, &st);
+	if (st.moving)
+		return fail(t, -EBUSY,
+		    "volume %s is getting another key already; 'obctl volume show %s' tells how "
+		    "far it is",
+		    rec->conf.name, rec->conf.name);
+	if (key->len != rec->key.len)
+		return fail(
+		    t, -EINVAL, "the new key has %u bytes, the old one %u", key->len, rec->key.len);
+	rc = keyring_wrap(&c->keyring, key->bytes, key->len, &rec->next_key, t);
+	if (rc == 0)
+		rc = start_move(c, idx, t);
+	if (rc < 0)
+		rec->next_key = was;
+	return rc;
+}
+
+/* Of a volume that is offline, because what its key is wrapped with is gone. */
+static int give_key(struct ob_card *c, uint32_t idx, const struct ob_bus_key *key, struct text *t)
+{
+	struct volume_rec *rec = &c->volume_rec[idx];
+	struct wrapped_key was = rec->key;
+	int rc;
+
+	if (c->volume[idx].dev != NULL)
+		return fail(t, -EALREADY,
+		    "volume %s has its key; 'obctl volume rekey %s' gives it another one",
+		    rec->conf.name, rec->conf.name);
+	rc = keyring_wrap(&c->keyring, key->bytes, key->len, &rec->key, t);
+	if (rc == 0)
+		rc = volume_open(c, idx, t);
+	if (rc < 0)
+		rec->key = was;
+	return rc;
+}
+
+int volume_set_key(struct ob_card *c, uint32_t idx, const struct ob_bus_key *key, struct text *t)
+{
+	return key->use == OB_BUS_KEY_REPLACE ? replace_key(c, idx, key, t)
+					      : give_key(c, idx, key, t);
+}
+
+/* ---- crypto erase by the host ---- */
+
+static int erase(struct ob_card *c, uint32_t idx)
+{
+	struct volume_rec *rec = &c->volume_rec[idx];
+	struct wrapped_key was = rec->key;
+	uint8_t key[KEY_MAX];
+	struct text t;
+	int rc;
+
+	if (rec->next_key.len != 0)
+		return -EBUSY;
+	if (RAND_priv_bytes(key, sizeof(key)) != 1)
+		return -EIO;
+	/* The record first: a restart in between finds noise, which is what was asked for, and not the data. */
+	rc = keyring_wrap(&c->keyring, key, rec->key.len, &rec->key, &t);
+	if (rc == 0) {
+		rc = ob_blk_crypt_erase(c->volume[idx].dev, key, was.len);
+		if (rc < 0 && rc != -ETIMEDOUT)
+			rec->key = was;
+	}
+	OPENSSL_cleanse(key, sizeof(key));
+	OPENSSL_cleanse(&was, sizeof(was));
+	if (rc == -ETIMEDOUT)
+		rc = 0;
+	rte_log(rc < 0 ? RTE_LOG_ERR : RTE_LOG_NOTICE, key_log,
+	    "card: crypto erase of volume %s: %s\n", rec->conf.name,
+	    rc < 0 ? strerror(-rc) : "done");
+	return rc;
+}
+
+static int crypto_erase(void *ctx, struct ob_nvme_ns *ns)
+{
+	struct ob_card *c = ctx;
+
+	for (uint32_t i = 0; (i = names_next(&c->volumes, i)) != NAMES_NONE; i++) {
+		if (c->volume[i].ns != ns)
+			continue;
+		return c->volume_rec[i].conf.kind == OB_BUS_VOL_CRYPT ? erase(c, i) : -ENOTSUP;
+	}
+	return -ENOTSUP;
+}
+
+const struct ob_nvme_hooks card_nvme_hooks = {.crypto_erase = crypto_erase};
