@@ -150,7 +150,7 @@ static int check_complete(const struct noun *n, enum verb verb, const bool *give
 
 	for (unsigned i = 0; i < n->n_fields; i++) {
 		const struct field *f = &n->fields[i];
-		bool needed = (verb == V_ADD && (f->flags & F_REQUIRED)) ||
+		bool needed = ((verb == V_ADD || n->word != NULL) && (f->flags & F_REQUIRED)) ||
 			      ((verb & (V_ADD | V_DEL | V_SET | V_FLUSH)) && (f->flags & F_KEY)) ||
 			      (verb == V_SHOW && (f->flags & F_KEY) && (f->flags & F_POS));
 
@@ -177,13 +177,18 @@ int args_parse(const struct noun *n, enum verb verb, int argc, char **argv, void
 		size_t len;
 		int rc;
 
-		if (strncmp(word, "--", 2) != 0) {
+		eq = strchr(word, '=');
+		/* name=value is --name=value, where there is such an option. */
+		if (word[0] != '-' && eq != NULL)
+			f = find_option(n, verb, word, (size_t)(eq - word));
+		if (f != NULL) {
+			value = eq + 1;
+		} else if (strncmp(word, "--", 2) != 0) {
 			f = next_positional(n, verb, given);
 			if (f == NULL)
 				return misuse(n, verb, "unexpected", word);
 			value = word;
 		} else {
-			eq = strchr(word, '=');
 			len = eq ? (size_t)(eq - word) - 2 : strlen(word) - 2;
 			value = eq ? eq + 1 : i + 1 < argc ? argv[i + 1] : NULL;
 			rc = take_body(n, verb, word + 2, len, value, body, &n_body);

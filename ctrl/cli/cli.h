@@ -31,6 +31,10 @@ enum kind {
 	K_RATE,	    /* u64 with k, M, G, T; 0 is none */
 	K_RANGE,    /* struct ob_bus_range: ADDR, ADDR-ADDR, ADDR/LEN */
 	K_ROUTE_TO, /* struct ob_bus_route: action and to_vnet */
+	K_SIZE,	    /* u64 bytes with K, M, G, T, P: powers of 1024 */
+	K_KEY,	    /* struct ob_bus_key: read from a file */
+	K_UUID,	    /* u8[16] */
+	K_USEC,	    /* u64 nanoseconds, shown as microseconds */
 };
 
 enum field_flags {
@@ -83,6 +87,12 @@ enum verb {
 
 #define MAX_RECORD 4096
 
+/* A word of a noun that is a verb with a table of its own: 'volume resize' is a 'set' of one field. */
+struct form {
+	const struct noun *noun; /* its 'word' is the word; NULL ends */
+	enum verb verb;
+};
+
 struct noun {
 	const char *name;
 	const char *alias; /* or NULL */
@@ -105,6 +115,8 @@ struct noun {
 	const struct noun *show;	     /* what 'show' is about, if not this; else NULL */
 	/* What 'add' and 'del' are called where they are something else to people; NULL: that. */
 	const char *add_word, *del_word;
+	const struct form *forms; /* or NULL */
+	const char *word;	  /* of a form: what its verb is called */
 	/* 'add' where it is more than one request. Returns 0, 1 nothing is to be said, or -errno with a text for people. NULL: one request. */
 	int (*add)(struct ob_client *c, void *record, const char **err);
 };
@@ -112,7 +124,9 @@ struct noun {
 extern const struct noun noun_card, noun_function, noun_vnet, noun_eni, noun_route, noun_mapping,
     noun_tunnel, noun_uplink, noun_counters, noun_drops, noun_worker, noun_sg, noun_tag,
     noun_binding, noun_nat_pool, noun_nat_bind, noun_fip, noun_nat64, noun_session,
-    noun_session_eni, noun_session_policy, noun_session_table, noun_meter, noun_capture, noun_trace;
+    noun_session_eni, noun_session_policy, noun_session_table, noun_meter, noun_capture, noun_trace,
+    noun_volume, noun_namespace;
+extern const struct form volume_forms[], function_forms[];
 extern const struct choice ip_protocols[];
 extern const struct noun *const nouns[];
 extern const unsigned n_nouns;

@@ -24,6 +24,8 @@ const char *verb_name(enum verb v)
 
 const char *verb_word(const struct noun *n, enum verb v)
 {
+	if (n->word != NULL)
+		return n->word;
 	if (v == V_ADD && n->add_word != NULL)
 		return n->add_word;
 	if (v == V_DEL && n->del_word != NULL)
@@ -103,6 +105,25 @@ static const struct noun *of(const struct noun *n, unsigned verb)
 	return verb == V_SHOW && n->show != NULL ? n->show : n;
 }
 
+static void print_form(const struct noun *n, const struct form *form, FILE *to)
+{
+	fprintf(to, "  obctl %s %s", n->name, form->noun->word);
+	for (unsigned k = 0; k < form->noun->n_fields; k++) {
+		const struct field *f = &form->noun->fields[k];
+		char opt[64];
+
+		if (!field_takes_part(f, form->verb) ||
+		    (form->verb == V_LIST && !(f->flags & F_POS)))
+			continue;
+		option_name(f, opt, sizeof(opt));
+		if (f->flags & F_POS)
+			fprintf(to, form->verb == V_LIST ? " [%s]" : " %s", f->arg);
+		else if (f->flags & F_REQUIRED)
+			fprintf(to, " --%s %s", opt, f->arg);
+	}
+	fprintf(to, "\n");
+}
+
 void help_noun(const struct noun *n, FILE *to)
 {
 	fprintf(to, "obctl %s: %s\n\n%s\n\nusage:\n", n->name, n->help, n->about);
@@ -126,6 +147,8 @@ void help_noun(const struct noun *n, FILE *to)
 			fprintf(to, " --%s %s... | --file FILE", n->body->item, n->body->arg);
 		fprintf(to, "%s\n", n->body == NULL && (v & (V_ADD | V_SET)) ? " [options]" : "");
 	}
+	for (const struct form *f = n->forms; f != NULL && f->noun != NULL; f++)
+		print_form(n, f, to);
 	if (n->alias != NULL)
 		fprintf(to, "\n'%s' may be written '%s'.\n", n->name, n->alias);
 	if (n->examples != NULL)

@@ -28,7 +28,8 @@ struct options {
 const struct noun *const nouns[] = {&noun_card, &noun_function, &noun_vnet, &noun_eni, &noun_route,
     &noun_mapping, &noun_tunnel, &noun_sg, &noun_tag, &noun_binding, &noun_nat_pool, &noun_nat_bind,
     &noun_fip, &noun_nat64, &noun_session, &noun_session_policy, &noun_meter, &noun_session_table,
-    &noun_capture, &noun_uplink, &noun_counters, &noun_drops, &noun_worker};
+    &noun_volume, &noun_namespace, &noun_capture, &noun_uplink, &noun_counters, &noun_drops,
+    &noun_worker};
 const unsigned n_nouns = sizeof(nouns) / sizeof(nouns[0]);
 
 static int report(const struct options *o, int err, const char *text)
@@ -272,7 +273,7 @@ static int run(const struct options *o, const struct noun *n, enum verb verb, in
 	if (verb == V_LIST && n->list_defaults != NULL)
 		n->list_defaults(record);
 	if (args_parse(n, verb, argc, argv, record, given, &body) < 0 ||
-	    (verb == V_ADD && n->complete != NULL && n->complete(record) < 0))
+	    ((verb == V_ADD || n->word != NULL) && n->complete != NULL && n->complete(record) < 0))
 		goto out;
 	ret = EXIT_NO_CARD;
 	if (connect_card(o, &c) < 0)
@@ -288,6 +289,7 @@ static int run(const struct options *o, const struct noun *n, enum verb verb, in
 	}
 	ob_client_close(c);
 out:
+	explicit_bzero(record, sizeof(record)); /* it may hold a key */
 	body_free(&body);
 	return ret;
 }
@@ -352,6 +354,15 @@ static const struct noun *find_noun(const char *word)
 	return NULL;
 }
 
+static const struct form *find_form(const struct noun *n, const char *word)
+{
+	for (const struct form *f = n->forms; f != NULL && f->noun != NULL; f++) {
+		if (strcmp(word, f->noun->word) == 0)
+			return f;
+	}
+	return NULL;
+}
+
 static enum verb find_verb(const struct noun *n, const char *word)
 {
 	for (unsigned v = V_ADD; v <= V_LAST; v <<= 1) {
@@ -363,6 +374,8 @@ static enum verb find_verb(const struct noun *n, const char *word)
 		if (n->verbs & v)
 			fprintf(stderr, " %s", verb_word(n, v));
 	}
+	for (const struct form *f = n->forms; f != NULL && f->noun != NULL; f++)
+		fprintf(stderr, " %s", f->noun->word);
 	fprintf(stderr, "\n");
 	return 0;
 }
@@ -429,6 +442,7 @@ int main(int argc, char **argv)
 {
 	const char *env = getenv("OB_BUS");
 	struct options o = {.socket = env ? env : DEFAULT_BUS, .timeout_s = 10};
+	const struct form *form;
 	const struct noun *noun;
 	enum verb verb;
 	int n = global_options(&o, argc - 1, argv + 1);
@@ -466,7 +480,10 @@ int main(int argc, char **argv)
 		/* A noun alone means: look. */
 		return run(&o, noun, noun->verbs & V_LIST ? V_LIST : V_SHOW, 0, NULL);
 	}
-	verb = find_verb(noun, word[1]);
+	form = find_form(noun, word[1]);
+	if (form != NULL)
+		noun = form->noun;
+	verb = form != NULL ? form->verb : find_verb(noun, word[1]);
 	if (verb == 0)
 		return EXIT_USAGE;
 	if (o.help) {

@@ -3,7 +3,8 @@
 
 #define R ob_bus_function
 
-static const struct choice types[] = {{"net", 1}, {NULL, 0}};
+static const struct choice types[] = {
+    {"net", OB_BUS_NET}, {"blk", OB_BUS_BLK}, {"nvme", OB_BUS_NVME}, {NULL, 0}};
 static const struct choice transports[] = {{"vfio-user", OB_BUS_VFIO_USER},
     {"vhost-user", OB_BUS_VHOST_USER}, {"vhost-user-client", OB_BUS_VHOST_USER_CLIENT},
     {"port", OB_BUS_PORT}, {NULL, 0}};
@@ -95,12 +96,21 @@ static const struct field fields[] = {
 	FIELD(R, port),
 	.arg = "DEVARGS",
 	.help = "in place of a socket: the DPDK port that the guest is behind"},
+    {.name = "volume",
+	.head = "VOLUME",
+	.kind = K_STR,
+	.flags = F_ADD,
+	FIELD(R, volume),
+	.arg = "NAME",
+	.help = "blk: the volume that is the disk; nvme: the volume that is namespace 1"},
     {.name = "queue_size",
 	.kind = K_UINT,
 	.flags = F_ADD,
 	FIELD(R, queue_size),
 	.arg = "N",
-	.help = "descriptors a queue, a power of two up to 4096; default 1024"},
+	.help =
+	    "descriptors a queue, a power of two up to 4096 (nvme: 32768); default 1024, of blk "
+	    "256"},
     {.name = "packed",
 	.kind = K_CHOICE,
 	.flags = F_ADD,
@@ -114,6 +124,12 @@ static const struct field fields[] = {
 	FIELD(R, speed_mbps),
 	.arg = "MBPS",
 	.help = "link speed that the guest sees, Mb/s"},
+    {.name = "namespaces", .kind = K_UINT, FIELD(R, n_namespaces)},
+    {.name = "reads", .kind = K_UINT, .flags = F_COUNTER, FIELD(R, reads)},
+    {.name = "writes", .kind = K_UINT, .flags = F_COUNTER, FIELD(R, writes)},
+    {.name = "read_bytes", .kind = K_UINT, .flags = F_COUNTER, FIELD(R, read_bytes)},
+    {.name = "write_bytes", .kind = K_UINT, .flags = F_COUNTER, FIELD(R, write_bytes)},
+    {.name = "io_errors", .kind = K_UINT, .flags = F_COUNTER, FIELD(R, io_errors)},
     {.name = "device_status", .kind = K_STATUS, FIELD(R, device_status)},
     {.name = "features", .kind = K_HEX, FIELD(R, features)},
     {.name = "mapped_bytes", .kind = K_UINT, FIELD(R, mapped_bytes)},
@@ -141,19 +157,27 @@ const struct noun noun_function = {
     .vertical = true,
     .help = "devices that hosts and virtual machines see",
     .about =
-	"A function is one standard device: today virtio-net. A virtual machine attaches to "
-	"its socket, by vfio-user (QEMU 10.1\n"
-	"and later, a whole PCI device) or by vhost-user. With --port the card emulates nothing: "
-	"the guest is reached by a DPDK port,\n"
-	"such as a virtual function of a NIC (--port 0000:03:00.2; ob-card was started with "
-	"--dpdk-arg --allow=0000:03:00.2) or\n"
-	"a traffic generator. A function carries packets once an ENI is bound to it.",
+	"A function is one standard device: virtio-net (net), virtio-blk (blk) or an NVMe "
+	"controller "
+	"(nvme). A virtual machine attaches\n"
+	"to its socket, by vfio-user (QEMU 10.1 and later, a whole PCI device) or, of virtio, by "
+	"vhost-user. With --port the card\n"
+	"emulates nothing: the guest is reached by a DPDK port, such as a virtual function of a "
+	"NIC "
+	"(--port 0000:03:00.2; ob-card was\n"
+	"started with --dpdk-arg --allow=0000:03:00.2) or a traffic generator. A net function "
+	"carries "
+	"packets once an ENI is bound to it;\n"
+	"disks show volumes ('obctl volume --help').",
     .examples =
 	"  obctl function add f1 --type net --socket /run/outboard/f1.sock --queues 4\n"
 	"  obctl function add f2 --type net --transport vhost-user --socket /run/outboard/f2.sock\n"
 	"  obctl function add f3 --type net --port net_memif0,socket=/run/vnf.sock\n"
+	"  obctl function add n0 --type nvme --volume d0\n"
+	"  obctl function add b0 --type blk --transport vhost-user --volume d1\n"
 	"  obctl function set f1 --link down\n"
 	"  obctl function show f1\n",
+    .forms = function_forms,
     .fields = fields,
     .n_fields = sizeof(fields) / sizeof(fields[0]),
     .complete = complete,

@@ -38,7 +38,8 @@ static const uint8_t *row(const struct rows *r, unsigned i)
 
 static bool numeric(const struct field *f)
 {
-	return f->kind == K_UINT || f->kind == K_INT || f->kind == K_RATE;
+	return f->kind == K_UINT || f->kind == K_INT || f->kind == K_RATE || f->kind == K_SIZE ||
+	       f->kind == K_USEC;
 }
 
 static bool in_table(const struct field *f)

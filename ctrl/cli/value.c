@@ -91,6 +91,62 @@ static int parse_rate(const char *text, void *to, char *err, size_t len)
 	return 0;
 }
 
+/* Digits and a unit; the units are those of memory. */
+static int parse_size(const char *text, void *to, char *err, size_t len)
+{
+	static const char units[] = "KMGTP";
+	const char *unit;
+	unsigned shift = 0;
+	uint64_t v;
+	char *end;
+
+	errno = 0;
+	v = strtoull(text, &end, 10);
+	unit = *end != 0 ? strchr(units, toupper((unsigned char)*end)) : NULL;
+	if (unit != NULL) {
+		shift = 10 * (unsigned)(unit - units + 1);
+		end++;
+		if (strcmp(end, "iB") == 0)
+			end += 2;
+	}
+	if (!isdigit((unsigned char)text[0]) || *end != 0 || errno != 0)
+		return bad(err, len, "a size such as 4096, 512M or 10G (powers of 1024)", text);
+	if (v > UINT64_MAX >> shift || v << shift > 1ull << 60) {
+		snprintf(err, len, "%s is too large", text);
+		return -EINVAL;
+	}
+	store_uint(to, 8, v << shift);
+	return 0;
+}
+
+/* The whole of a file, which is no text: no line break is cut off. */
+static int parse_key(const char *path, struct ob_bus_key *key, char *err, size_t len)
+{
+	FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+	uint8_t buf[sizeof(key->bytes) + 1];
+	size_t n;
+
+	if (f == NULL) {
+		snprintf(err, len, "%s: %s", path, strerror(errno));
+		return -EINVAL;
+	}
+	setvbuf(f, NULL, _IONBF, 0); /* no copy of it stays in a buffer */
+	n = fread(buf, 1, sizeof(buf), f);
+	if (f != stdin)
+		fclose(f);
+	if (n == 32 || n == sizeof(key->bytes)) {
+		*key = (struct ob_bus_key){.use = OB_BUS_KEY_GIVEN, .len = (uint8_t)n};
+		memcpy(key->bytes, buf, n);
+	} else {
+		snprintf(err, len,
+		    "%s has %s%zu bytes; a key has 64 (AES-256) or 32 (AES-128): 'head -c 64 "
+		    "/dev/urandom >KEY'",
+		    path, n == sizeof(buf) ? "more than " : "", n == sizeof(buf) ? n - 1 : n);
+	}
+	explicit_bzero(buf, sizeof(buf));
+	return key->use == OB_BUS_KEY_NONE ? -EINVAL : 0;
+}
+
 static int hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
@@ -327,6 +383,10 @@ int value_parse(const struct field *f, const char *text, void *to, char *err, si
 		return parse_choice(f, text, to, err, err_len);
 	case K_RATE:
 		return parse_rate(text, to, err, err_len);
+	case K_SIZE:
+		return parse_size(text, to, err, err_len);
+	case K_KEY:
+		return parse_key(text, to, err, err_len);
 	case K_OPT:
 		return parse_opt(text, to, err, err_len);
 	case K_RANGE:
@@ -378,6 +438,27 @@ static void rate_text(uint64_t v, char *out, size_t len)
 	else
 		snprintf(out, len, unit < 0 ? "%" PRIu64 : "%" PRIu64 "%c", v,
 		    units[unit < 0 ? 0 : unit]);
+}
+
+static void size_text(uint64_t v, char *out, size_t len)
+{
+	static const char units[] = "KMGTP";
+	int unit = -1;
+
+	while (v != 0 && v % 1024 == 0 && unit < 4) {
+		v /= 1024;
+		unit++;
+	}
+	snprintf(out, len, unit < 0 ? "%" PRIu64 : "%" PRIu64 "%c", v, units[unit < 0 ? 0 : unit]);
+}
+
+static void uuid_text(const uint8_t *b, char *out, size_t len)
+{
+	size_t at = 0;
+
+	for (unsigned i = 0; i < 16 && at + 3 < len; i++)
+		at += (size_t)snprintf(out + at, len - at, "%s%02x",
+		    i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", b[i]);
 }
 
 static void status_text(uint8_t status, char *out, size_t len)
@@ -491,6 +572,18 @@ void value_text(const struct field *f, const void *from, char *out, size_t len)
 	case K_RATE:
 		rate_text(load_uint(from, 8), out, len);
 		break;
+	case K_SIZE:
+		size_text(load_uint(from, 8), out, len);
+		break;
+	case K_KEY:
+		snprintf(out, len, "-");
+		break;
+	case K_UUID:
+		uuid_text(from, out, len);
+		break;
+	case K_USEC:
+		snprintf(out, len, "%.1f", (double)load_uint(from, 8) / 1e3);
+		break;
 	case K_PROTO:
 	case K_CHOICE:
 		choice_text(f, b[0], out, len);
@@ -523,9 +616,12 @@ struct json_object *value_json(const struct field *f, const void *from)
 	switch (f->kind) {
 	case K_UINT:
 	case K_RATE:
+	case K_SIZE:
 		return json_object_new_uint64(load_uint(from, f->size));
 	case K_NS:
 		return json_object_new_double((double)load_uint(from, 8) / 1e9);
+	case K_USEC:
+		return json_object_new_double((double)load_uint(from, 8) / 1e3);
 	case K_INT:
 		return json_object_new_int64(load_int(from, f->size));
 	default:
