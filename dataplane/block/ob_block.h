@@ -269,6 +269,9 @@ struct ob_blk_cow_conf {
 	struct ob_blk *parent; /* or NULL. Becomes read only, until it is closed */
 	bool
 	    create; /* make a new one when the store is blank (its first 132 KiB are zero); what is there already is opened */
+	/* With 'create': make one also when the store is not blank and no thin device's (an encrypted device reads as noise at first). Not for
+	 * reopening: a store with both superblocks damaged would be lost. */
+	bool overwrite;
 	/* For a new one; ignored else. */
 	uint64_t bytes; /* 0: the parent's; may be more than the store has */
 	uint64_t
