@@ -83,6 +83,8 @@ static void nvm_part(const struct ob_nvme *c, struct nvme_id_ctrl *id)
 	id->cqes = NVME_CQE_SHIFT << 4 | NVME_CQE_SHIFT;
 	id->maxcmd = rte_cpu_to_le_16(c->conf.queue_entries);
 	id->nn = rte_cpu_to_le_32(OB_NVME_MAX_NS);
+	/* Not 0 where ANA is reported: Linux refuses the controller else. */
+	id->mnan = rte_cpu_to_le_32(OB_NVME_MAX_NS);
 	id->oncs = rte_cpu_to_le_16(NVME_CTRL_ONCS_COMPARE | NVME_CTRL_ONCS_DSM |
 				    NVME_CTRL_ONCS_WRITE_ZEROES | NVME_CTRL_ONCS_SAVE_FEATURES |
 				    NVME_CTRL_ONCS_RESERVATIONS | NVME_CTRL_ONCS_TIMESTAMP |

@@ -246,8 +246,8 @@ static inline uint16_t t_admin(struct t *t, struct ob_nvme_sqe *e, uint32_t *dw0
 	return c.status >> 1 & T_STATUS;
 }
 
-static inline struct ob_nvme_sqe t_cmd(const struct t *t, uint8_t opcode, uint32_t nsid,
-    uint32_t cdw10, uint32_t cdw11)
+static inline struct ob_nvme_sqe t_cmd(
+    const struct t *t, uint8_t opcode, uint32_t nsid, uint32_t cdw10, uint32_t cdw11)
 {
 	return (struct ob_nvme_sqe){.opcode = opcode,
 	    .nsid = nsid,
@@ -256,8 +256,8 @@ static inline struct ob_nvme_sqe t_cmd(const struct t *t, uint8_t opcode, uint32
 	    .cdw11 = cdw11};
 }
 
-static inline uint16_t t_do(struct t *t, uint8_t opcode, uint32_t nsid, uint32_t cdw10,
-    uint32_t cdw11, uint32_t *dw0)
+static inline uint16_t t_do(
+    struct t *t, uint8_t opcode, uint32_t nsid, uint32_t cdw10, uint32_t cdw11, uint32_t *dw0)
 {
 	struct ob_nvme_sqe e = t_cmd(t, opcode, nsid, cdw10, cdw11);
 

@@ -49,7 +49,8 @@ static void an_access_over_several_registers_touches_each(void **state)
 	assert_int_equal(t_read(NVME_REG_ACQ, 8), 0x3000);
 }
 
-static void admin_queue_registers_take_bytes_keep_page_bits_zero_and_freeze_while_enabled(void **state)
+static void admin_queue_registers_take_bytes_keep_page_bits_zero_and_freeze_while_enabled(
+    void **state)
 {
 	struct t *t = *state;
 
@@ -80,7 +81,8 @@ static void interrupt_mask_sets_and_clears(void **state)
 	assert_int_equal(t_read(NVME_REG_INTMS, 4), 0x80000034);
 }
 
-static void enabling_makes_ready_and_disabling_resets_but_keeps_the_admin_queues_registers(void **state)
+static void enabling_makes_ready_and_disabling_resets_but_keeps_the_admin_queues_registers(
+    void **state)
 {
 	struct t *t = *state;
 
