@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <linux/virtio_blk.h>
+#include <linux/virtio_net.h>
 
 RTE_LOG_REGISTER(virtio_logtype, ob.virtio, INFO);
 
@@ -232,7 +234,9 @@ void ob_virtio_set_dma(struct ob_virtio *v, bool on)
 
 /* ---- device configuration space ---- */
 
-#define CONFIG_MAX 64
+#define CONFIG_MAX 256
+static_assert(sizeof(struct virtio_blk_config) <= CONFIG_MAX, "is read as zeroes else");
+static_assert(sizeof(struct virtio_net_config) <= CONFIG_MAX, "is read as zeroes else");
 
 void ob_virtio_config_read(const struct ob_virtio *v, uint64_t off, void *buf, size_t len)
 {

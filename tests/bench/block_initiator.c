@@ -199,6 +199,7 @@ static const struct option longs[] = {
     {"event-idx", no_argument, NULL, 'E'},
     {"no-shadow", no_argument, NULL, 'N'},
     {"sleep", no_argument, NULL, 'Z'},
+    {"nsid", required_argument, NULL, 'I'},
     {NULL, 0, NULL, 0},
 };
 
@@ -248,6 +249,9 @@ static int parse(int argc, char **argv, struct bb_conf *c)
 		case 'N':
 			c->no_shadow = true;
 			break;
+		case 'I':
+			c->nsid = (uint32_t)strtoul(optarg, NULL, 0);
+			break;
 		case 'Z':
 			c->sleeps = true;
 			break;
@@ -267,7 +271,7 @@ static int parse(int argc, char **argv, struct bb_conf *c)
 
 int main(int argc, char **argv)
 {
-	struct bb_conf c = {.qd = 32, .bytes = 4096, .span = 64u << 20, .seconds = 1};
+	struct bb_conf c = {.qd = 32, .nsid = 1, .bytes = 4096, .span = 64u << 20, .seconds = 1};
 	struct bb_dev dev = {.bytes = 0};
 	struct run r = {.conf = &c, .dev = &dev, .seed = 0x9e3779b97f4a7c15ull};
 	int rc = parse(argc, argv, &c);

@@ -12,6 +12,7 @@
 struct bb_conf {
 	const char *kind, *path;
 	unsigned qd;
+	uint32_t nsid;
 	uint32_t bytes; /* of one I/O */
 	uint64_t span;	/* offsets lie in [0, span) */
 	double seconds;

@@ -52,15 +52,15 @@ uint64_t bb_cpu_ns(int pid)
 struct nvme {
 	struct nvd d;
 	uint64_t data_iova;
-	uint32_t bytes;
+	uint32_t bytes, nsid;
 	unsigned lba_shift;
 };
 
 static int nvme_queue(struct bb_dev *dev, unsigned slot, bool write, uint64_t off)
 {
 	struct nvme *n = dev->ctx;
-	struct nvd_sqe cmd =
-	    nvd_rw(write ? NVD_WRITE : NVD_READ, 1, off >> n->lba_shift, n->bytes >> n->lba_shift);
+	struct nvd_sqe cmd = nvd_rw(
+	    write ? NVD_WRITE : NVD_READ, n->nsid, off >> n->lba_shift, n->bytes >> n->lba_shift);
 
 	nvd_data(&n->d, &cmd, n->data_iova + (uint64_t)slot * n->bytes, n->bytes);
 	nvd_queue_as(&n->d.sq[1], &cmd, (uint16_t)slot);
@@ -106,7 +106,7 @@ static uint64_t nvme_bells(const struct bb_dev *dev)
 
 int bb_nvme_open(struct bb_dev *dev, const struct bb_conf *conf)
 {
-	size_t room = (size_t)conf->qd * conf->bytes;
+	size_t room = ((size_t)conf->qd * conf->bytes + 4095) & ~(size_t)4095;
 	uint16_t entries = (uint16_t)(2 * conf->qd < 64 ? 64 : 2 * conf->qd);
 	struct nvme_id_ns id;
 	struct nvme *n = calloc(1, sizeof(*n));
@@ -121,7 +121,7 @@ int bb_nvme_open(struct bb_dev *dev, const struct bb_conf *conf)
 	}
 	rc = nvd_enable(&n->d, 32);
 	if (rc == 0)
-		rc = nvd_identify(&n->d, NVME_IDENTIFY_CNS_NS, 1, 0, &id);
+		rc = nvd_identify(&n->d, NVME_IDENTIFY_CNS_NS, conf->nsid, 0, &id);
 	if (rc == 0)
 		rc = nvd_create_queues(&n->d, 1, entries, entries, NVD_NO_IRQ);
 	if (rc == 0 && !conf->no_shadow)
@@ -135,6 +135,7 @@ int bb_nvme_open(struct bb_dev *dev, const struct bb_conf *conf)
 		return rc;
 	}
 	n->bytes = conf->bytes;
+	n->nsid = conf->nsid;
 	n->lba_shift = id.lbaf[id.flbas & 0xf].ds;
 	n->d.n_bells = 0;
 	*dev = (struct bb_dev){.bytes = le64toh(id.nsze) << n->lba_shift,
@@ -199,7 +200,7 @@ static void virtio_close(struct bb_dev *dev)
 
 int bb_virtio_open(struct bb_dev *dev, const struct bb_conf *conf)
 {
-	size_t room = (size_t)conf->qd * conf->bytes;
+	size_t room = ((size_t)conf->qd * conf->bytes + 4095) & ~(size_t)4095;
 	struct vbd_conf vc = {.path = conf->path,
 	    .vhost = strcmp(conf->kind, "vhost") == 0,
 	    .packed = conf->packed,

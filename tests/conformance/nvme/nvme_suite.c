@@ -1,68 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "nvme_suite.h"
 
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 
-#define WAIT_MS	  30000
+#include "target_proc.h"
+
 #define MEM_BYTES (24u << 20)
 
-static struct {
-	pid_t pid;
-	char dir[64];
-} target;
-
-static int start(const char *option)
-{
-	char line[64] = "";
-	struct pollfd p = {.events = POLLIN};
-	int fds[2];
-
-	strcpy(target.dir, "/tmp/ob-nvme-XXXXXX");
-	if (mkdtemp(target.dir) == NULL || pipe(fds) < 0)
-		return -1;
-	target.pid = fork();
-	if (target.pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		dup2(fds[1], STDOUT_FILENO);
-		close(fds[0]);
-		close(fds[1]);
-		execl(NVME_TARGET, "nvme_target", target.dir, option, (char *)NULL);
-		_exit(99);
-	}
-	close(fds[1]);
-	p.fd = fds[0];
-	if (target.pid < 0 || poll(&p, 1, WAIT_MS) != 1 ||
-	    read(fds[0], line, sizeof(line) - 1) <= 0)
-		return -1;
-	close(fds[0]);
-	return strncmp(line, "ready", 5) == 0 ? 0 : -1;
-}
+static struct target_proc target;
 
 int suite_start(void **state)
 {
 	(void)state;
-	return start(getenv("NVME_TARGET_ARG"));
+	return target_start(&target, NVME_TARGET, getenv("NVME_TARGET_ARG"));
 }
 
 int suite_stop(void **state)
 {
-	int status = 0;
-
 	(void)state;
-	if (target.pid <= 0)
-		return -1;
-	kill(target.pid, SIGTERM);
-	if (waitpid(target.pid, &status, 0) != target.pid || !WIFEXITED(status) ||
-	    WEXITSTATUS(status) != 0) {
-		fprintf(stderr, "the target ended with status %x\n", (unsigned)status);
-		return -1;
-	}
-	return rmdir(target.dir);
+	return target_stop(&target);
 }
 
 static int dial(struct nvd *d, const char *name)
@@ -125,17 +82,12 @@ int suite_queues(void **state)
 int suite_close(void **state)
 {
 	struct suite *s = *state;
-	int status;
 
 	nvd_close(&s->a);
 	if (s->has_b)
 		nvd_close(&s->b);
 	free(s);
-	if (waitpid(target.pid, &status, WNOHANG) == 0)
-		return 0;
-	fprintf(stderr, "the target is gone: status %x\n", (unsigned)status);
-	target.pid = 0;
-	return -1;
+	return target_lives(&target) ? 0 : -1;
 }
 
 void suite_open_b(struct suite *s)
