@@ -32,6 +32,10 @@ struct arena_header {
 };
 static_assert(sizeof(struct ob_arena_region_info) == 72, "arena layout");
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14; <linux/mman.h> of that age */
+#endif
+
 #define FIRST_OFF ((sizeof(struct arena_header) + PAGE - 1) / PAGE * PAGE)
 
 struct ob_arena {
@@ -301,6 +305,17 @@ int ob_arena_del_region(struct ob_arena *a, const char *name)
 	__atomic_store_n(&r->layout, 0, __ATOMIC_RELEASE); /* pairs with layout_of */
 	clear(a, r->off, r->len);
 	return 0;
+}
+
+int ob_arena_populate(const struct ob_arena *a, uint64_t off, uint64_t len)
+{
+	uint64_t from = off / PAGE * PAGE;
+
+	if (off > a->max_bytes || len > a->max_bytes - off)
+		return -EINVAL;
+	if (len == 0 || madvise(a->base + from, off + len - from, MADV_POPULATE_WRITE) == 0)
+		return 0;
+	return errno == EINVAL ? -EOPNOTSUPP : -errno;
 }
 
 int ob_arena_info(const struct ob_arena *a, unsigned i, struct ob_arena_region_info *out)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -194,9 +195,37 @@ static void open_of_a_damaged_arena_is_refused(void **state)
 	close(pipefd[1]);
 }
 
+static void populate_takes_pages_and_keeps_what_is_there(void **state)
+{
+	struct ob_arena_region_info r;
+	struct ob_arena *a;
+	uint8_t *p;
+	bool fresh;
+	struct stat st;
+	int rc;
+
+	(void)state;
+	assert_int_equal(ob_arena_create("t", MAX_BYTES, &a), 0);
+	assert_int_equal(ob_arena_region(a, "x", 1, 64 * 4096, (void **)&p, &fresh), 0);
+	assert_int_equal(ob_arena_info(a, 0, &r), 0);
+	p[5 * 4096] = 7;
+	assert_int_equal(ob_arena_populate(a, MAX_BYTES, 1), -EINVAL);
+	assert_int_equal(ob_arena_populate(a, 0, MAX_BYTES + 1), -EINVAL);
+	rc = ob_arena_populate(a, r.off, r.len);
+	if (rc != -EOPNOTSUPP) { /* (emulators, valgrind) */
+		assert_int_equal(rc, 0);
+		assert_int_equal(fstat(ob_arena_fd(a), &st), 0);
+		assert_true(st.st_blocks * 512 >= 64 * 4096);
+	}
+	assert_int_equal(p[5 * 4096], 7);
+	assert_int_equal(p[6 * 4096], 0);
+	ob_arena_destroy(a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(populate_takes_pages_and_keeps_what_is_there),
 	    cmocka_unit_test(create_refuses_nonsense),
 	    cmocka_unit_test(region_is_zeroed_and_found_again),
 	    cmocka_unit_test(region_refuses_other_layout_size_and_bad_names),

@@ -22,6 +22,7 @@
 #include "ob_session.h"
 #include "ob_vpc.h"
 #include "options.h"
+#include "prefault.h"
 #include "version.h"
 
 #define RECLAIM_US  10000 /* how long freed policy may wait for the workers */
@@ -35,6 +36,7 @@ struct app {
 	struct ob_underlay *underlay;
 	struct ob_card *card;
 	struct ob_bus *bus;
+	struct prefault *prefault;
 	struct event *on_term, *on_int, *on_vif, *on_reclaim;
 	bool eal, workers, encap, policy, acl, meter, nat, sessions, stages;
 	char serial[32];
@@ -217,6 +219,18 @@ static int start_dataplane(struct app *app)
 	return rc;
 }
 
+/* Not having it costs time, not function. */
+static void start_prefault(struct app *app)
+{
+	int rc = app->opt.no_prefault ? 0 : prefault_start(app->arena, &app->prefault);
+
+	if (rc < 0)
+		fprintf(stderr,
+		    "ob-card: memory of connections is taken as they come: %s (fewer: --sessions, "
+		    "--sessions6)\n",
+		    strerror(-rc));
+}
+
 static int start_underlay(struct app *app)
 {
 	struct ob_underlay_conf conf = {
@@ -283,6 +297,7 @@ static int start(struct app *app)
 	if ((rc = start_dataplane(app)) < 0 || (rc = start_underlay(app)) < 0 ||
 	    (rc = start_events(app)) < 0)
 		return rc;
+	start_prefault(app);
 	return start_control(app);
 }
 
@@ -297,6 +312,7 @@ static void stop(struct app *app)
 	ob_bus_destroy(app->bus);
 	ob_card_destroy(app->card);
 	ob_underlay_destroy(app->underlay);
+	prefault_stop(app->prefault);
 	if (app->stages)
 		ob_vpc_fini();
 	if (app->workers)

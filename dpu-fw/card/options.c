@@ -56,10 +56,14 @@ static const char help[] =
     "                        installed (-dlibrte_net_x.so), a device (--vdev=..., --allow=...) "
     "that is\n"
     "                        then named as uplink or as a function's port\n"
-    "  --sessions N          most IPv4 connections that a worker holds; memory is used as they "
-    "come\n"
-    "                        (default: 1048576, fewer where half of the arena holds no more)\n"
-    "  --sessions6 N         the same for IPv6 and NAT64 (default: a quarter of that)\n"
+    "  --sessions N          most IPv4 connections that a worker holds: 180 bytes each "
+    "(default: 1048576, fewer\n"
+    "                        where half of the arena holds no more)\n"
+    "  --sessions6 N         the same for IPv6 and NAT64: 310 bytes (default: a quarter of "
+    "that)\n"
+    "  --no-prefault         memory of connections is taken as they come, which makes each new "
+    "one dearer; else at\n"
+    "                        start, in the background, if no more than half of what is free\n"
     "\n"
     "Other\n"
     "  --log-level LEVEL     error, warning, notice, info (default) or debug\n"
@@ -91,6 +95,7 @@ enum {
 	OPT_DPDK,
 	OPT_SESSIONS,
 	OPT_SESSIONS6,
+	OPT_NO_PREFAULT,
 	OPT_VERSION,
 };
 
@@ -110,6 +115,7 @@ static const struct option longs[] = {
     {"arena-max", required_argument, NULL, OPT_ARENA},
     {"sessions", required_argument, NULL, OPT_SESSIONS},
     {"sessions6", required_argument, NULL, OPT_SESSIONS6},
+    {"no-prefault", no_argument, NULL, OPT_NO_PREFAULT},
     {"log-level", required_argument, NULL, OPT_LOG},
     {"dpdk-arg", required_argument, NULL, OPT_DPDK},
     {"version", no_argument, NULL, OPT_VERSION},
@@ -269,6 +275,9 @@ static int set_one(int opt, const char *value, struct options *o)
 		return set_idle(value, o);
 	case OPT_NO_HUGE:
 		o->no_huge = true;
+		return 0;
+	case OPT_NO_PREFAULT:
+		o->no_prefault = true;
 		return 0;
 	case OPT_LOG:
 		return set_log_level(value, o);

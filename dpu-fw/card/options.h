@@ -14,7 +14,7 @@ struct options {
 	unsigned n_workers;
 	int cpu[OB_MAX_WORKERS];
 	bool pinned; /* cpu[] has n_workers entries */
-	bool poll_always, no_huge;
+	bool poll_always, no_huge, no_prefault;
 	uint16_t mtu;		       /* 0: the port's */
 	unsigned mem_mb;	       /* 0: what the workers need */
 	uint64_t arena_max;	       /* bytes */

@@ -98,11 +98,11 @@ class Outboard(System):
         self.ctl("binding", "add", "e", "--dir", "in", "--stage", 1, "--sg", "ssh")
 
 
-def forwarder(bench, case, driver, stateful, label="outboard"):
+def forwarder(bench, case, driver, stateful, label="outboard", more=()):
     """The card between the generator's two ports."""
     s = Outboard(bench, label, sessions=max(1 << 20, case["flows"] * 5 // 4 + 2 * case.get("live", 0)))
     s.gen = g.Generator(s.dir, "gen", **case)
-    s.start("net_obgen1", ["-d", driver, f"--vdev={s.gen.devargs(0)}", f"--vdev={s.gen.devargs(1)}"])
+    s.start("net_obgen1", ["-d", driver, f"--vdev={s.gen.devargs(0)}", f"--vdev={s.gen.devargs(1)}"], more)
     s.overlay()
     s.ctl("function", "add", "f", "--type", "net", "--port", "net_obgen0", "--mac", g.GUEST_MAC, "--mtu", g.GUEST_MTU)
     s.eni()
