@@ -64,6 +64,13 @@ class Nic:
         return ",".join([f"lab.net={self.mac}", self.name, str(self.mtu or "-"), *self.addrs])
 
 
+class Disk:
+    """One disk function as a guest sees it. 'kind': vfio-user (NVMe or virtio-blk), or vhost-user (virtio-blk)."""
+
+    def __init__(self, name, kind, path, queues=1):
+        self.name, self.kind, self.path, self.queues = name, kind, path, queues
+
+
 def vfio_user_device(ident, bus, path):
     # A reply later than this time-out ends the device for good, so it is as long as QEMU allows in practice.
     return {"driver": "vfio-user-pci", "id": ident, "bus": bus, "socket": {"type": "unix", "path": str(path)},
@@ -71,8 +78,8 @@ def vfio_user_device(ident, bus, path):
 
 
 class Guest:
-    def __init__(self, name, directory, qemu, image, nics, memory=256, cpus=1):
-        self.name, self.nics = name, {nic.name: nic for nic in nics}
+    def __init__(self, name, directory, qemu, image, nics, memory=256, cpus=1, disks=()):
+        self.name, self.nics, self.disks = name, {nic.name: nic for nic in nics}, list(disks)
         self.dir = pathlib.Path(directory)
         self.qemu, (self.kernel, self.initrd) = qemu, image
         self.memory, self.cpus = memory, cpus
@@ -100,7 +107,16 @@ class Guest:
             argv += ["-device", f"pcie-root-port,id=rp{i},chassis={i},slot={i}"]
         for i, nic in enumerate(self.nics.values(), 1):
             argv += self._nic_args(i, nic)
+        for i, disk in enumerate(self.disks, 1 + len(self.nics)):
+            argv += self._disk_args(i, disk)
         return argv
+
+    @staticmethod
+    def _disk_args(i, disk):
+        if disk.kind == "vfio-user":
+            return ["-device", json.dumps(vfio_user_device(f"vu{i}", f"rp{i}", disk.path))]
+        return ["-chardev", f"socket,id=vh{i},path={disk.path},reconnect-ms=1000",
+                "-device", f"vhost-user-blk-pci,id=vu{i},chardev=vh{i},num-queues={disk.queues},bus=rp{i}"]
 
     @staticmethod
     def _nic_args(i, nic):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The lab as running things: builds the topology, and gives the checks their cards, guests and peer."""
+import functools
 import os
 import pathlib
 import socket
@@ -32,6 +33,10 @@ class Tools:
             if not path.exists():
                 raise LabError(f"{path} is not there; make it with: {hint}")
         self.image = run(REPO / "tools/guest/build-guest.sh", timeout=300).split("\n")[:2]
+
+    @functools.cached_property
+    def disk_image(self):
+        return run(REPO / "tools/guest/build-guest.sh", "storage", timeout=300).split("\n")[:2]
 
 
 def free_port(wanted):
@@ -190,6 +195,14 @@ class World:
         for guest in self.guests.values():
             guest.wait_boot(watch=self._all_alive)
         return "guests " + " ".join(self.guests)
+
+    def add_disk_guest(self, name, disks):
+        """A guest with disks and the programs to test them, beside those of the topology."""
+        guest = Guest(name, self.dir, self.tools.qemu, self.tools.disk_image, [], memory=512, cpus=2, disks=disks)
+        self.guests[name] = guest
+        self._keep(guest.start(self.transient))
+        guest.wait_boot(watch=self._all_alive)
+        return guest
 
     def replace_guest(self, name):
         """Kills a guest's QEMU, as a crash would, and starts a new one on the same functions."""

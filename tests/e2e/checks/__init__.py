@@ -34,4 +34,4 @@ def need(condition, text):
 
 
 # The import order is the order in which checks run: first what the others rest on, last what judges the whole run.
-from . import reach, speed, services, isolate, sg, nat, devices, hostile, hostile_wire, observe, watch, wire  # noqa: E402,F401
+from . import reach, speed, services, isolate, sg, nat, devices, hostile, hostile_wire, storage, observe, watch, wire  # noqa: E402,F401
