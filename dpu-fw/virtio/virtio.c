@@ -244,7 +244,8 @@ void ob_virtio_config_read(const struct ob_virtio *v, uint64_t off, void *buf, s
 	uint32_t end = v->type->config_bytes;
 
 	memset(buf, 0, len);
-	if (off >= end || end > sizeof(config))
+	assert(end <= sizeof(config));
+	if (off >= end)
 		return;
 	v->type->config_read(v, config);
 	memcpy(buf, config + off, len < end - off ? len : end - off);

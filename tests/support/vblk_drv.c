@@ -122,7 +122,7 @@ int vbd_open(struct vbd *d, const struct vbd_conf *conf)
 	d->conf = *conf;
 	d->conf.n_queues = conf->n_queues == 0 ? 1 : conf->n_queues;
 	d->conf.queue_size = conf->queue_size == 0 ? 128 : conf->queue_size;
-	d->vfu.fd = d->vhost.fd = -1;
+	d->vfu.fd = d->vfu.reply_fd = d->vhost.fd = -1;
 	for (unsigned i = 0; i < VBD_MAX_QUEUES; i++)
 		d->q[i].kick_fd = d->q[i].call_fd = -1;
 	if (d->conf.n_queues > VBD_MAX_QUEUES)
