@@ -61,7 +61,7 @@ struct ob_blk_io {
 	uint64_t tsc;		/* when it was submitted; of ob_blk_submit */
 };
 
-/* What a device is. Changes only by resize (bytes) and set_read_only. */
+/* What a device is. Changes only by resize (bytes). */
 struct ob_blk_info {
 	char name[OB_BLK_NAME_MAX];
 	const char *kind; /* "null", "ram", "file", ...; static */
