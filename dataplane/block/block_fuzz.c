@@ -17,6 +17,11 @@
 #define UNKNOWN	 (-1)
 #define STEPS	 400u
 
+#define FIRST_TWO  5 /* stacks over two media */
+#define FIRST_THIN 8
+#define N_STACKS   11
+#define STORE	   (512u << 10)
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void must(bool holds)
@@ -29,42 +34,55 @@ static void must(bool holds)
 
 struct medium {
 	struct ob_blk b;
-	uint8_t mem[BLOCKS * BLOCK];
-	struct medium_ch *ch;
+	uint8_t *mem;
+	uint64_t room;
+	bool prompt; /* completes at once: while control makes a device over it, or closes one */
 };
 
 struct medium_ch {
 	struct ob_blk_ch ch;
 	struct blk_list held;
+	struct medium_ch *next;
 };
 
-static void medium_submit(struct ob_blk_ch *ch, struct ob_blk_io *const *ios, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++)
-		blk_list_add(&((struct medium_ch *)ch)->held, ios[i]);
-}
+/* Of all media, in the order of their opening. */
+static struct medium_ch *open_chs;
 
 static void medium_do(struct medium *m, const struct ob_blk_io *io)
 {
-	must(io->op == OB_BLK_FLUSH ||
-	     (io->off <= sizeof(m->mem) && io->len <= sizeof(m->mem) - io->off));
+	if (io->op == OB_BLK_FLUSH)
+		return;
+	must(io->off <= m->room && io->len <= m->room - io->off);
 	if (io->op == OB_BLK_READ)
 		must(blk_iov_scatter(io->iov, io->n_iov, 0, m->mem + io->off, io->len) == io->len);
 	else if (io->op == OB_BLK_WRITE)
 		must(blk_iov_gather(m->mem + io->off, io->iov, io->n_iov, 0, io->len) == io->len);
-	else if (io->op != OB_BLK_FLUSH)
+	else
 		memset(m->mem + io->off, 0, io->len);
 }
 
-static void medium_let_go(struct medium *m, unsigned n, int rc)
+static void medium_end(struct ob_blk_ch *ch, struct ob_blk_io *io, int rc)
 {
-	struct ob_blk_io *io;
+	if (rc == 0)
+		medium_do((struct medium *)ch->b, io);
+	blk_complete_now(ch, io, rc);
+}
 
-	while (m->ch != NULL && n-- > 0 && (io = blk_list_pop(&m->ch->held)) != NULL) {
-		if (rc == 0)
-			medium_do(m, io);
-		blk_complete(&m->ch->ch, io, rc);
+static void medium_submit(struct ob_blk_ch *ch, struct ob_blk_io *const *ios, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		if (((const struct medium *)ch->b)->prompt)
+			medium_end(ch, ios[i], 0);
+		else
+			blk_list_add(&((struct medium_ch *)ch)->held, ios[i]);
 	}
+}
+
+static void media_let_go(unsigned n, int rc)
+{
+	for (struct medium_ch *c = open_chs; c != NULL; c = c->next)
+		for (unsigned i = 0; i < n && c->held.head != NULL; i++)
+			medium_end(&c->ch, blk_list_pop(&c->held), rc);
 }
 
 static void medium_cancel(struct ob_blk_ch *ch, const void *owner)
@@ -83,18 +101,28 @@ static void medium_cancel(struct ob_blk_ch *ch, const void *owner)
 
 static int medium_open(struct ob_blk_ch *ch)
 {
-	((struct medium *)ch->b)->ch = (struct medium_ch *)ch;
+	((struct medium_ch *)ch)->next = open_chs;
+	open_chs = (struct medium_ch *)ch;
 	return 0;
 }
 
 static void medium_close(struct ob_blk_ch *ch)
 {
-	((struct medium *)ch->b)->ch = NULL;
+	for (struct medium_ch **p = &open_chs; *p != NULL; p = &(*p)->next)
+		if (*p == (struct medium_ch *)ch) {
+			*p = (*p)->next;
+			return;
+		}
+}
+
+static void medium_destroy(struct ob_blk *b)
+{
+	free(((struct medium *)b)->mem);
 }
 
 static int medium_resize(struct ob_blk *b, uint64_t bytes)
 {
-	if (bytes > BLOCKS * BLOCK)
+	if (bytes > ((struct medium *)b)->room)
 		return -ENOSPC;
 	blk_changed(b, bytes);
 	return 0;
@@ -104,6 +132,7 @@ static const struct blk_ops medium_ops = {
     .kind = "medium",
     .dev_bytes = sizeof(struct medium),
     .ch_bytes = sizeof(struct medium_ch),
+    .destroy = medium_destroy,
     .ch_open = medium_open,
     .ch_close = medium_close,
     .submit = medium_submit,
@@ -111,12 +140,17 @@ static const struct blk_ops medium_ops = {
     .resize = medium_resize,
 };
 
-static struct ob_blk *medium_create(uint8_t traits)
+static struct ob_blk *medium_create(uint8_t traits, uint64_t bytes)
 {
 	struct ob_blk *b;
+	struct medium *m;
 
 	must(blk_new(&medium_ops, "medium", NULL, 0, &b) == 0);
-	b->info.bytes = BLOCKS * BLOCK;
+	m = (struct medium *)b;
+	m->mem = calloc(1, bytes);
+	must(m->mem != NULL);
+	m->room = b->info.bytes = bytes;
+	m->prompt = true;
 	b->info.block_bytes = b->info.phys_block_bytes = BLOCK;
 	b->info.write_zeroes = traits & 1;
 	b->info.discard_bytes = traits & 2 ? BLOCK : 0;
@@ -161,20 +195,76 @@ static struct ob_blk *crypt_over(struct ob_blk *below)
 	return b;
 }
 
-static struct ob_blk *stack(uint8_t which, struct ob_blk *medium)
+static struct ob_blk *two_as_one(struct ob_blk *a, struct ob_blk *b, bool stripe)
 {
-	switch (which % 5) {
+	struct ob_blk *both[2] = {a, b}, *out;
+
+	if (stripe)
+		must(ob_blk_stripe_create("stripe", both, 2, 4096, &out, NULL, 0) == 0);
+	else
+		must(ob_blk_concat_create("concat", both, 2, &out, NULL, 0) == 0);
+	ob_blk_put(a);
+	ob_blk_put(b);
+	return out;
+}
+
+static struct ob_blk *thin(struct ob_blk *store, struct ob_blk *parent)
+{
+	struct ob_blk_cow_conf conf = {.store = store,
+	    .parent = parent,
+	    .create = true,
+	    .bytes = BLOCKS * BLOCK,
+	    .cluster_bytes = 4096};
+	struct ob_blk *b;
+
+	must(ob_blk_cow_create("thin", &conf, &b, NULL, 0) == 0);
+	ob_blk_put(store);
+	ob_blk_put(parent);
+	return b;
+}
+
+/* 'first': the medium that may change its size. */
+static struct ob_blk *stack(uint8_t which, uint8_t traits, struct ob_blk **first)
+{
+	bool store = which % N_STACKS >= FIRST_THIN, half = which % N_STACKS >= FIRST_TWO && !store;
+	uint64_t bytes = store ? STORE : BLOCKS * BLOCK / (half ? 2 : 1);
+	struct ob_blk *m = medium_create(traits, bytes), *n = NULL;
+
+	*first = m;
+	if (half || which % N_STACKS == FIRST_THIN + 1)
+		n = medium_create(traits >> 2, BLOCKS * BLOCK / (half ? 2 : 1));
+	switch (which % N_STACKS) {
 	case 1:
-		return qos_over(medium);
+		return qos_over(m);
 	case 2:
-		return crypt_over(medium);
+		return crypt_over(m);
 	case 3:
-		return qos_over(crypt_over(medium));
+		return qos_over(crypt_over(m));
 	case 4:
-		return crypt_over(qos_over(medium));
+		return crypt_over(qos_over(m));
+	case FIRST_TWO:
+		return two_as_one(m, n, true);
+	case FIRST_TWO + 1:
+		return crypt_over(two_as_one(m, n, false));
+	case FIRST_TWO + 2:
+		return two_as_one(qos_over(m), crypt_over(n), true);
+	case FIRST_THIN:
+		return thin(m, NULL);
+	case FIRST_THIN + 1:
+		return thin(m, n);
+	case FIRST_THIN + 2:
+		return qos_over(crypt_over(thin(m, NULL)));
 	default:
-		return medium;
+		return m;
 	}
+}
+
+static void be_prompt(struct ob_blk *b, bool prompt)
+{
+	if (b->ops == &medium_ops)
+		((struct medium *)b)->prompt = prompt;
+	for (unsigned i = 0; i < b->n_children; i++)
+		be_prompt(b->child[i], prompt);
 }
 
 /* ---- I/Os and the model ---- */
@@ -191,7 +281,8 @@ struct fz_io {
 
 struct world {
 	struct ob_blk *top;
-	struct medium *medium;
+	struct ob_blk *medium;
+	bool parts; /* an I/O may be several below */
 	struct ob_blk_ch *ch;
 	const uint8_t *data;
 	size_t size;
@@ -229,7 +320,7 @@ static void on_done(struct ob_blk_io *io)
 			continue;
 		if (io->result == 0)
 			w->block[i] = f->value;
-		else if (io->result != -ECANCELED || io->op != OB_BLK_WRITE)
+		else if (io->result != -ECANCELED || io->op != OB_BLK_WRITE || w->parts)
 			w->block[i] = UNKNOWN; /* zeroes may be there in part */
 	}
 }
@@ -316,9 +407,10 @@ static void resize(struct world *w)
 {
 	uint32_t n = 1 + byte(w) % BLOCKS;
 
-	if (ob_blk_resize(&w->medium->b, (uint64_t)n * BLOCK) != 0)
+	if (w->medium->info.bytes > BLOCKS * BLOCK ||
+	    ob_blk_resize(w->medium, (uint64_t)n * BLOCK) != 0)
 		return;
-	must(w->top->info.bytes <= (uint64_t)n * BLOCK);
+	must(w->parts || w->top->info.bytes <= (uint64_t)n * BLOCK);
 }
 
 static void step(struct world *w)
@@ -337,7 +429,7 @@ static void step(struct world *w)
 		ob_blk_poll(w->ch);
 		break;
 	case 4:
-		medium_let_go(w->medium, 1 + (b >> 3) % 8, errors[b >> 5]);
+		media_let_go(1 + (b >> 3) % 8, errors[b >> 5]);
 		break;
 	case 5:
 		ob_blk_cancel(w->ch, b >> 6 == 3 ? NULL : &w->owners[(b >> 3) % N_OWNERS]);
@@ -367,20 +459,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	clock_ns = 1000000000;
 	qos_clock_ns = fuzz_clock;
 	which = byte(&w);
-	w.medium = (struct medium *)medium_create(byte(&w));
-	w.top = stack(which, &w.medium->b);
+	w.top = stack(which, byte(&w), &w.medium);
+	w.parts = which % N_STACKS >= FIRST_TWO;
 	must(ob_blk_ch_open(w.top, &w.ch) == 0);
+	be_prompt(w.top, false);
 	for (unsigned i = 0; i < BLOCKS; i++)
 		w.block[i] = UNKNOWN;
 	for (unsigned i = 0; w.size > 0 && i < STEPS; i++)
 		step(&w);
-	/* Nothing may be lost: it all ends when time goes on and the medium answers. */
+	/* Nothing may be lost: it all ends when time goes on and the media answer. */
 	for (unsigned i = 0; w.n_busy > 0 && i < 10000; i++) {
-		medium_let_go(w.medium, N_IOS, 0);
+		media_let_go(N_IOS, 0);
 		clock_ns += 1000000;
 		ob_blk_poll(w.ch);
 	}
 	must(w.n_busy == 0 && ob_blk_pending(w.ch) == 0);
+	be_prompt(w.top, true);
+	media_let_go(UINT32_MAX, 0);
 	ob_blk_ch_close(w.ch);
 	ob_blk_put(w.top);
 	return 0;
