@@ -43,6 +43,8 @@ static void create_refuses_bad_names_and_sizes(void **state)
 	assert_int_equal(ob_blk_null_create("n", 0, 512, &b, err, sizeof(err)), -EINVAL);
 	assert_int_equal(ob_blk_ram_create("n", MIB, 0, &b, err, sizeof(err)), -EINVAL);
 	assert_int_equal(ob_blk_ram_create("n", INT64_MAX & ~511ull, 512, &b, NULL, 0), -ENOMEM);
+	assert_int_equal(ob_blk_ram_create("n", 1ull << 50, 512, &b, err, sizeof(err)), -ENOMEM);
+	assert_non_null(strstr(err, "memory"));
 	assert_int_equal(
 	    ob_blk_null_create("0123456789-._abcdefghijklmnopqr", MIB, 4096, &b, NULL, 0), 0);
 	ob_blk_put(b);
@@ -403,6 +405,8 @@ static void resize_is_heard_through_layers(void **state)
 	assert_int_equal(ob_blk_resize(b, 4 * MIB), -EOPNOTSUPP);
 	assert_int_equal(ob_blk_resize(r, 0), -EINVAL);
 	assert_int_equal(ob_blk_resize(r, 1000), -EINVAL);
+	assert_int_equal(ob_blk_resize(r, 1ull << 50), -ENOMEM);
+	assert_int_equal(r->info.bytes, 2 * MIB);
 	ob_blk_put(r);
 	ob_blk_put(b);
 }

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sysinfo.h>
 
 #include "block_priv.h"
 
@@ -40,10 +41,14 @@ static uint64_t mapped(const struct ram *r)
 static int extend(struct ram *r, uint64_t bytes)
 {
 	struct extent *x = &r->ext[r->n_extents];
+	struct sysinfo si;
 	void *p;
 
 	if (r->n_extents == MAX_EXTENTS)
 		return -ENOSPC;
+	/* The kernel promises any size, and kills the card when a guest takes it at its word. */
+	if (sysinfo(&si) == 0 && mapped(r) + bytes > (uint64_t)si.totalram * si.mem_unit)
+		return -ENOMEM;
 	bytes = bytes < HUGE ? (bytes + PAGE - 1) / PAGE * PAGE : (bytes + HUGE - 1) / HUGE * HUGE;
 	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
 	    -1, 0);
@@ -188,8 +193,8 @@ int ob_blk_ram_create(const char *name, uint64_t bytes, uint32_t block_bytes, st
 	rc = extend((struct ram *)b, bytes);
 	if (rc != 0) {
 		ob_blk_put(b);
-		return blk_err(
-		    err, err_len, rc, "no memory for %llu MiB", (unsigned long long)(bytes >> 20));
+		return blk_err(err, err_len, rc, "%llu MiB are more than this machine's memory",
+		    (unsigned long long)(bytes >> 20));
 	}
 	b->info.bytes = bytes;
 	b->info.block_bytes = block_bytes;
