@@ -271,6 +271,16 @@ static void compare_and_write_writes_only_when_equal(void **state)
 	assert_int_equal(c.status >> 1 & ~NVME_SC_MORE, T_ERR(NVME_SC_FUSED_MISSING));
 	assert_true(t_reap(&e, &e.io, &c));
 	assert_int_equal(c.status >> 1, 0);
+	/* The next one's identifier is in use: by the first one. */
+	t_put(&e, &e.io, &cmp);
+	rd.cid = cmp.cid;
+	t_put(&e, &e.io, &rd);
+	t_ring(&e, &e.io);
+	t_run(&e);
+	assert_true(t_reap(&e, &e.io, &c));
+	assert_int_equal(c.status >> 1 & ~NVME_SC_MORE, T_ERR(NVME_SC_CMDID_CONFLICT));
+	assert_true(t_reap(&e, &e.io, &c));
+	assert_int_equal(c.status >> 1 & ~NVME_SC_MORE, T_ERR(NVME_SC_FUSED_MISSING));
 	/* And at the end of the queue's life. */
 	t_put(&e, &e.io, &cmp);
 	t_ring(&e, &e.io);

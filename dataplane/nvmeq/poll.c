@@ -156,8 +156,13 @@ static void start(struct nvmeq_worker *nw, struct nvmeq_sq *sq, struct nvmeq_req
 	r->flags = 0;
 	r->dw0 = 0;
 	if (unlikely(!claim_cid(sq, sqe->cid))) {
+		struct nvmeq_req *first = sq->first;
+
 		r->flags = NVMEQ_NO_CID;
 		nvmeq_complete(r, OB_NVME_ERR(NVME_SC_CMDID_CONFLICT));
+		sq->first = NULL;
+		if (first != NULL)
+			nvmeq_complete(first, OB_NVME_ERR(NVME_SC_FUSED_MISSING));
 		return;
 	}
 	if (unlikely(OB_NVME_FUSE(sqe) != 0 || sq->first != NULL) && fuse(nw, sq, r))
