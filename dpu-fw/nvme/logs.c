@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Get Log Page (NVMe 2.0, 5.16): offsets, lengths, what reading clears; and the pages that the standard names. A page is made in
  * memory as it is now, and the part that was asked for is sent. */
-#include "nvme.h"
+#include "logs.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include <rte_byteorder.h>
-
-#include "logs.h"
 
 struct page {
 	log_fn fill;

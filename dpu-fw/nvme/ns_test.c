@@ -613,6 +613,10 @@ static void status_tells_all(void **state)
 	t_write(NVME_REG_CC, 0, 4);
 	ob_nvme_get_status(t->c, &s);
 	assert_int_equal(s.state, OB_NVME_DISABLED);
+	nvme_fatal(t->c, "too late");
+	ob_nvme_get_status(t->c, &s);
+	assert_int_equal(s.state, OB_NVME_DISABLED);
+	t_enable(t);
 	nvme_fatal(t->c, "of the test");
 	ob_nvme_get_status(t->c, &s);
 	assert_int_equal(s.state, OB_NVME_FATAL);

@@ -446,6 +446,8 @@ static void kato_over(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (!nvme_ready(c))
+		return;
 	nvme_error_add(
 	    c, &(struct nvme_error){.cid = 0xffff, .status = NVME_SC_KAT_EXPIRED, .loc = 0xffff});
 	nvme_fatal(c, "the host's keep alive timer ran out");

@@ -93,7 +93,8 @@ void nvme_fatal(struct ob_nvme *c, const char *why)
 {
 	struct nvme_state *st = c->st;
 
-	if (st->fatal)
+	/* What was under way when the host reset it may be told late. */
+	if (st->fatal || !NVME_CC_EN(st->cc))
 		return;
 	st->fatal = 1;
 	st->csts |= CSTS_CFS;
