@@ -28,7 +28,7 @@ static bool issue_flush(struct split *sp, struct split_op *op)
 
 		if (p == NULL)
 			return false;
-		split_push(sp, op->child, p);
+		split_send(sp, op->child, p);
 	}
 	return true;
 }
@@ -73,7 +73,7 @@ static bool issue(struct split *sp, struct split_op *op)
 			}
 		}
 		op->pos += len;
-		split_push(sp, op->child, p);
+		split_send(sp, op->child, p);
 	}
 	return true;
 }

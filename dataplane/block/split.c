@@ -191,7 +191,7 @@ struct split_part *split_part(struct split *sp, struct split_op *op)
 	return p;
 }
 
-void split_push(struct split *sp, unsigned child, struct split_part *p)
+void split_send(struct split *sp, unsigned child, struct split_part *p)
 {
 	if (sp->n_batch[child] == SPLIT_BATCH)
 		flush_batch(sp, child);

@@ -67,7 +67,7 @@ void split_cancel(struct split *sp, const void *owner);
 /* For 'issue'. A part with the op's flags and owner; NULL: none free. */
 struct split_part *split_part(struct split *sp, struct split_op *op);
 /* Hands a part to a child, in a batch. */
-void split_push(struct split *sp, unsigned child, struct split_part *p);
+void split_send(struct split *sp, unsigned child, struct split_part *p);
 /* Gives a part back that cannot be issued; the op fails with 'rc'. */
 void split_drop(struct split_part *p, int rc);
 /* Gives the op its block of vectors. Returns false: none free. */

@@ -81,7 +81,7 @@ static bool issue_one(struct split *sp, struct split_op *op, const struct stripe
 	p->io.len = io->len;
 	p->io.iov = io->iov;
 	p->io.n_iov = io->n_iov;
-	split_push(sp, child, p);
+	split_send(sp, child, p);
 	return true;
 }
 
@@ -111,7 +111,7 @@ static bool issue(struct split *sp, struct split_op *op)
 		if (p == NULL)
 			return false;
 		if (flush) {
-			split_push(sp, op->child++, p);
+			split_send(sp, op->child++, p);
 			continue;
 		}
 		p->io.off = op->pos;
@@ -121,7 +121,7 @@ static bool issue(struct split *sp, struct split_op *op)
 			split_drop(p, -EINVAL);
 			return true;
 		}
-		split_push(sp, op->child, p);
+		split_send(sp, op->child, p);
 	}
 	return true;
 }
