@@ -1,71 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "ob_telemetry.h"
+#include "page.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum type {
-	COUNTER,
-	GAUGE,
-};
-
-enum unit {
-	NUMBER,
-	NS_AS_SECONDS,
-	MBPS_AS_BYTES, /* gauge in bytes a second */
-	STATE_SET,     /* u8; one sample per state */
-	PAIR,	       /* u64 here and right behind: their sum */
-	IF_ANY,	       /* u32; no sample at UINT32_MAX */
-};
-
-struct metric {
-	const char *name; /* of the family, without prefix and without _total */
-	const char *help;
-	enum type type;
-	enum unit unit;
-	uint16_t off, size;
-	const char *label, *value; /* a constant label, or NULL */
-};
-
-struct label {
-	const char *name;
-	uint16_t off, size;
-	bool number;
-};
-
-/* One noun: its labels, and its metrics. Metrics of one family must stand side by side. */
-struct source {
-	unsigned noun;
-	size_t record_len;
-	struct label labels[3];
-	const struct metric *metrics;
-	unsigned n_metrics;
-};
-
-struct page {
-	char *text;
-	size_t len, cap;
-	int error;
-};
-
-struct records {
-	const struct source *src;
-	uint8_t *bytes;
-	unsigned n, cap;
-};
-
-#define AT(rec, member) offsetof(struct rec, member), sizeof(((struct rec *)0)->member)
-#define LABEL(rec, member, n)                                   \
-	{                                                       \
-		.name = n, .off = offsetof(struct rec, member), \
-		.size = sizeof(((struct rec *)0)->member)       \
-	}
-#define COUNT(s) (sizeof(s) / sizeof((s)[0]))
+#include "storage.h"
 
 static const struct metric card_metrics[] = {
     {"card_uptime_seconds", "Time since the card's firmware started.", GAUGE, NS_AS_SECONDS,
@@ -329,7 +272,7 @@ static void put(struct page *p, const char *text, size_t len)
 	p->text[p->len] = 0;
 }
 
-static void put_str(struct page *p, const char *text)
+void put_str(struct page *p, const char *text)
 {
 	put(p, text, strlen(text));
 }
@@ -364,8 +307,8 @@ static uint64_t load(const uint8_t *from, unsigned size)
 	return v;
 }
 
-static void put_labels(struct page *p, const struct source *s, const struct metric *m,
-    const uint8_t *rec, const char *state)
+void put_labels(struct page *p, const struct source *s, const struct metric *m, const uint8_t *rec,
+    const char *name, const char *value)
 {
 	unsigned n = 0;
 	char number[24];
@@ -387,9 +330,9 @@ static void put_labels(struct page *p, const struct source *s, const struct metr
 		put_str(p, n++ ? "," : "{");
 		put_label(p, m->label, m->value, 32);
 	}
-	if (state) {
+	if (name) {
 		put_str(p, n++ ? "," : "{");
-		put_label(p, "state", state, 32);
+		put_label(p, name, value, 32);
 	}
 	if (n)
 		put_str(p, "}");
@@ -402,7 +345,7 @@ static void put_sample(struct page *p, const struct source *s, const struct metr
 	put_str(p, m->name);
 	if (m->type == COUNTER)
 		put_str(p, "_total");
-	put_labels(p, s, m, rec, state);
+	put_labels(p, s, m, rec, state ? "state" : NULL, state);
 	put_str(p, " ");
 	put_str(p, value);
 	put_str(p, "\n");
@@ -431,6 +374,9 @@ static void put_value(
 		if (v == UINT32_MAX)
 			return;
 		snprintf(value, sizeof(value), "%" PRIu64, v);
+		break;
+	case IS_READY:
+		snprintf(value, sizeof(value), "%d", v != OB_BUS_VOL_OFFLINE);
 		break;
 	case MBPS_AS_BYTES:
 		snprintf(value, sizeof(value), "%" PRIu64, v * 125000);
@@ -502,19 +448,28 @@ static int put_build_info(struct page *p, struct ob_client *c)
 	return 0;
 }
 
+static int put_noun(struct page *p, struct ob_client *c, const struct source *s)
+{
+	struct records r = {.src = s};
+	int ret = ob_client_list(c, s->noun, NULL, s->record_len, collect, &r);
+
+	if (ret == 0) {
+		put_source(p, s, &r);
+		put_latencies(p, s, &r);
+	}
+	free(r.bytes);
+	return ret;
+}
+
 int ob_telemetry_page(struct ob_client *c, char **page)
 {
 	struct page p = {0};
 	int ret = put_build_info(&p, c);
 
-	for (unsigned i = 0; i < COUNT(sources) && ret == 0; i++) {
-		struct records r = {.src = &sources[i]};
-
-		ret = ob_client_list(c, sources[i].noun, NULL, sources[i].record_len, collect, &r);
-		if (ret == 0)
-			put_source(&p, &sources[i], &r);
-		free(r.bytes);
-	}
+	for (unsigned i = 0; i < COUNT(sources) && ret == 0; i++)
+		ret = put_noun(&p, c, &sources[i]);
+	for (unsigned i = 0; i < n_storage_sources && ret == 0; i++)
+		ret = put_noun(&p, c, &storage_sources[i]);
 	put_str(&p, "# EOF\n");
 	if (ret == 0)
 		ret = p.error;

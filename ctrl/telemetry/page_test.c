@@ -31,6 +31,8 @@ int ob_client_list(struct ob_client *c, unsigned noun, const void *filter, size_
 		struct ob_bus_meter meter;
 		struct ob_bus_session_eni eni;
 		struct ob_bus_nat_pool pool;
+		struct ob_bus_volume volume;
+		struct ob_bus_io_stats io;
 	} r = {{0}};
 
 	(void)c;
@@ -66,6 +68,22 @@ int ob_client_list(struct ob_client *c, unsigned noun, const void *filter, size_
 		break;
 	case OB_BUS_NAT_POOL:
 		r.pool = (struct ob_bus_nat_pool){.name = "p", .n_blocks = 8, .n_blocks_used = 1};
+		break;
+	case OB_BUS_VOLUME:
+		r.volume = (struct ob_bus_volume){
+		    .name = "v", .state = OB_BUS_VOL_OFFLINE, .bytes = 1ull << 40};
+		break;
+	case OB_BUS_VOLUME_STATS:
+		r.io = (struct ob_bus_io_stats){.name = "v",
+		    .n_ios = {[OB_BUS_IO_WRITE] = 6, [OB_BUS_IO_DISCARD] = 8},
+		    .n_bytes = {[OB_BUS_IO_READ] = 4096},
+		    .lat_sum_ns = {1500000000, 7},
+		    .n_pending = 31,
+		    .throttled_ns = 250000000,
+		    .lat = {{1, 2, [OB_BUS_LAT_BUCKETS - 1] = 4}, {0}}};
+		break;
+	case OB_BUS_FUNCTION_STATS:
+		r.io = (struct ob_bus_io_stats){.name = "n0", .n_errors = {[OB_BUS_IO_READ] = 3}};
 		break;
 	default:
 		break;
@@ -112,10 +130,57 @@ static void page_holds_labels_values_and_end(void **state)
 	free(text);
 }
 
+static void page_holds_what_volumes_do(void **state)
+{
+	char *text = page();
+
+	(void)state;
+	assert_non_null(strstr(text, "outboard_volume_up{volume=\"v\"} 0\n"));
+	assert_non_null(strstr(text, "outboard_volume_size_bytes{volume=\"v\"} 1099511627776\n"));
+	assert_non_null(
+	    strstr(text, "outboard_volume_io_operations_total{volume=\"v\",op=\"write\"} 6\n"));
+	assert_non_null(
+	    strstr(text, "outboard_volume_io_operations_total{volume=\"v\",op=\"discard\"} 8\n"));
+	assert_non_null(
+	    strstr(text, "outboard_volume_io_bytes_total{volume=\"v\",op=\"read\"} 4096\n"));
+	assert_non_null(strstr(text, "outboard_volume_io_queue_depth{volume=\"v\"} 31\n"));
+	assert_non_null(
+	    strstr(text, "outboard_volume_io_throttled_seconds_total{volume=\"v\"} 0.250000000\n"));
+	assert_non_null(
+	    strstr(text, "outboard_function_io_errors_total{function=\"n0\",op=\"read\"} 3\n"));
+	free(text);
+}
+
+/* Buckets grow, the last is +Inf and equals the count. */
+static void latencies_are_a_histogram(void **state)
+{
+	static const char head[] = "outboard_volume_io_latency_seconds";
+	char *text = page();
+
+	(void)state;
+	assert_non_null(strstr(text, "# TYPE outboard_volume_io_latency_seconds histogram\n"));
+	assert_non_null(strstr(text, "# TYPE outboard_function_io_latency_seconds histogram\n"));
+	for (unsigned i = 0; i < 5; i++) {
+		static const char *const lines[] = {
+		    "_bucket{volume=\"v\",op=\"read\",le=\"1.024e-06\"} 1\n",
+		    "_bucket{volume=\"v\",op=\"read\",le=\"2.048e-06\"} 3\n",
+		    "_bucket{volume=\"v\",op=\"read\",le=\"+Inf\"} 7\n",
+		    "_count{volume=\"v\",op=\"read\"} 7\n",
+		    "_sum{volume=\"v\",op=\"read\"} 1.500000000\n"};
+		char line[160];
+
+		snprintf(line, sizeof(line), "%s%s", head, lines[i]);
+		assert_non_null(strstr(text, line));
+	}
+	assert_non_null(strstr(text, "_bucket{volume=\"v\",op=\"read\",le=\"4.294967296\"} 3\n"));
+	assert_non_null(strstr(text, "latency_seconds_count{volume=\"v\",op=\"write\"} 0\n"));
+	free(text);
+}
+
 /* Each family has one TYPE line and its samples follow it; no line is anything else. */
 static void every_sample_follows_the_type_line_of_its_family(void **state)
 {
-	char *text = page(), family[128] = "", seen[128][128];
+	char *text = page(), family[128] = "", seen[160][128];
 	unsigned n_seen = 0;
 
 	(void)state;
@@ -125,7 +190,7 @@ static void every_sample_follows_the_type_line_of_its_family(void **state)
 		if (sscanf(line, "# TYPE %127s %15s", name, type) == 2) {
 			for (unsigned i = 0; i < n_seen; i++)
 				assert_string_not_equal(seen[i], name);
-			assert_true(n_seen < 128);
+			assert_true(n_seen < 160);
 			snprintf(seen[n_seen++], sizeof(seen[0]), "%s", name);
 			snprintf(family, sizeof(family), "%s", name);
 			continue;
@@ -158,6 +223,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(page_holds_labels_values_and_end),
+	    cmocka_unit_test(page_holds_what_volumes_do),
+	    cmocka_unit_test(latencies_are_a_histogram),
 	    cmocka_unit_test(every_sample_follows_the_type_line_of_its_family),
 	    cmocka_unit_test(error_of_any_noun_is_returned),
 	};
