@@ -560,8 +560,11 @@ void value_text(const struct field *f, const void *from, char *out, size_t len)
 		snprintf(out, len, "0x%" PRIx64, load_uint(from, f->size));
 		break;
 	case K_MAC:
-		snprintf(
-		    out, len, "%02x:%02x:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3], b[4], b[5]);
+		if (load_uint(from, 6) == 0)
+			snprintf(out, len, "-");
+		else
+			snprintf(out, len, "%02x:%02x:%02x:%02x:%02x:%02x", b[0], b[1], b[2], b[3],
+			    b[4], b[5]);
 		break;
 	case K_IP:
 	case K_IFADDR:

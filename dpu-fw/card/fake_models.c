@@ -129,6 +129,7 @@ static int add_ns(struct ob_fn *fn, uint32_t *nsid, struct ob_nvme_ns *ns)
 	if (fn->ns[*nsid] != NULL)
 		return -EEXIST;
 	fn->ns[*nsid] = ob_nvme_ns_get(ns);
+	fake_models.last_ns = ns;
 	return 0;
 }
 

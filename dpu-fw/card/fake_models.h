@@ -15,6 +15,7 @@ struct fake_models {
 	struct ob_vnet_conf last;
 	struct ob_virtio_blk_conf last_blk;
 	struct ob_nvme_conf last_nvme;
+	struct ob_nvme_ns *last_ns; /* of the last add_ns; no reference */
 };
 extern struct fake_models fake_models;
 extern const struct ob_card_models fake_card_models;

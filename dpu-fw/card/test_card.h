@@ -26,6 +26,7 @@
 #include "ob_session.h"
 
 static struct ob_card *card;
+static const char *card_key_file; /* NULL: in run_dir, which is not there */
 static struct ob_arena *arena;
 static _Alignas(8) uint8_t req[OB_BUS_MAX_MSG], rep[OB_BUS_MAX_MSG + 1];
 static struct ob_bus_hdr rep_hdr;
@@ -38,6 +39,7 @@ static inline void open_card(void)
 	    .serial = "SN1",
 	    .version = "1.2.3",
 	    .run_dir = "/run/test",
+	    .key_file = card_key_file,
 	    .models = &fake_card_models};
 
 	assert_int_equal(ob_card_create(&conf, &card), 0);

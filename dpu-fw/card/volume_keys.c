@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Keys of crypt volumes: another one on a live volume, moves that go on after a restart, crypto erase.
  *
- * While a move is under way the record has both keys, and the device a journal in a file. A restart finds: the journal, then the move goes
- * on; none, though there was one, then it had come to its end. */
+ * While a move is under way the record has both keys, and the device a journal in a file, which is removed when the record has the new
+ * key alone: a restart that finds it lets the move go on, or end at once. */
 #include "volume_make.h"
 
 #include <errno.h>
+#include <event2/event.h>
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <stdio.h>
@@ -13,6 +14,9 @@
 #include <unistd.h>
 
 #include <rte_log.h>
+
+#define JOURNAL_PATH (OB_BUS_VOL_PATH + OB_BUS_NAME + 16)
+#define LOOK_S	     1 /* how often moves are looked at */
 
 RTE_LOG_REGISTER(key_log, ob.volume, NOTICE);
 
@@ -35,10 +39,36 @@ void volume_journal(const struct ob_card *c, uint32_t idx, char *out, size_t len
 	snprintf(out, len, "%s/%s.rekey", c->run_dir, c->volume_rec[idx].conf.name);
 }
 
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+	struct ob_card *c = arg;
+	bool more = false;
+
+	(void)fd;
+	(void)what;
+	for (uint32_t i = 0; (i = names_next(&c->volumes, i)) != NAMES_NONE; i++) {
+		volume_refresh(c, i);
+		more |= c->volume_rec[i].moving;
+	}
+	if (!more)
+		event_del(c->on_move);
+}
+
+/* Looks at moves until there is none. Without a loop (tests), whoever asks for the volume does. */
+static void look_at_moves(struct ob_card *c)
+{
+	const struct timeval tv = {.tv_sec = LOOK_S};
+
+	if (c->on_move == NULL && c->conf.base != NULL)
+		c->on_move = event_new(c->conf.base, -1, EV_PERSIST, on_look, c);
+	if (c->on_move != NULL)
+		event_add(c->on_move, &tv);
+}
+
 static int start_move(struct ob_card *c, uint32_t idx, struct text *t)
 {
 	struct volume_rec *rec = &c->volume_rec[idx];
-	char journal[OB_BUS_VOL_PATH + OB_BUS_NAME + 16], err[160] = "";
+	char journal[JOURNAL_PATH], err[160] = "";
 	uint8_t key[KEY_MAX];
 	const struct ob_blk_crypt_rekey_conf conf = {
 	    .key = key, .key_len = rec->next_key.len, .journal = journal};
@@ -51,34 +81,44 @@ static int start_move(struct ob_card *c, uint32_t idx, struct text *t)
 			fail(t, rc, "%s", err[0] ? err : strerror(-rc));
 	}
 	OPENSSL_cleanse(key, sizeof(key));
-	if (rc == 0)
+	if (rc == 0) {
 		rec->moving = 1;
+		look_at_moves(c);
+	}
 	return rc;
 }
 
 static void end_move(struct ob_card *c, uint32_t idx)
 {
 	struct volume_rec *rec = &c->volume_rec[idx];
+	char journal[JOURNAL_PATH];
 
 	rec->key = rec->next_key;
 	rec->moving = 0;
 	memset(&rec->next_key, 0, sizeof(rec->next_key));
+	/* Only now: until here it is what tells that the old key is not the only one. */
+	volume_journal(c, idx, journal, sizeof(journal));
+	(void)unlink(journal);
 	rte_log(RTE_LOG_NOTICE, key_log, "card: volume %s has its new key\n", rec->conf.name);
 }
 
-void volume_choose_key(struct ob_card *c, uint32_t idx)
+int volume_check_move(struct ob_card *c, uint32_t idx, struct text *t)
 {
 	struct volume_rec *rec = &c->volume_rec[idx];
-	char journal[OB_BUS_VOL_PATH + OB_BUS_NAME + 16];
+	char journal[JOURNAL_PATH];
 
 	if (rec->next_key.len == 0)
-		return;
+		return 0;
 	volume_journal(c, idx, journal, sizeof(journal));
 	if (access(journal, F_OK) == 0)
-		return;
+		return 0;
 	if (rec->moving)
-		end_move(c, idx);
-	memset(&rec->next_key, 0, sizeof(rec->next_key));
+		return fail(t, -ENOENT,
+		    "journal %.120s of the change of its key is gone: part of the data has the new "
+		    "key",
+		    journal);
+	memset(&rec->next_key, 0, sizeof(rec->next_key)); /* it had not begun */
+	return 0;
 }
 
 int volume_resume_move(struct ob_card *c, uint32_t idx, struct text *t)

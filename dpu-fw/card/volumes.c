@@ -2,6 +2,7 @@
 #include "volumes.h"
 
 #include <errno.h>
+#include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,7 +56,9 @@ static int make(struct ob_card *c, uint32_t idx, bool fresh, uint8_t choice, str
 			return rc;
 		m.below[i] = c->volume[on].dev;
 	}
-	volume_choose_key(c, idx);
+	rc = volume_check_move(c, idx, t);
+	if (rc < 0)
+		return rc;
 	rc = volume_make(&m, &dev);
 	if (rc == 0) {
 		c->volume[idx].dev = dev;
@@ -220,6 +223,8 @@ void volumes_fini(struct ob_card *c)
 		volume_close(c, i);
 	free(c->volume);
 	c->volume = NULL;
+	if (c->on_move != NULL)
+		event_free(c->on_move);
 	names_fini(&c->volumes);
 	keyring_wipe(&c->keyring);
 }

@@ -9,8 +9,7 @@ struct volume_rec {
 	struct ob_bus_volume conf; /* as asked for; key and answers are zero */
 	struct wrapped_key key;
 	struct wrapped_key next_key; /* that is taking the place of 'key' */
-	/* ob_blk_crypt_rekey said yes, so that there was a journal: when there is none any more, 'next_key' is the key. */
-	uint8_t moving;
+	uint8_t moving;		     /* to 'next_key': there is a journal */
 	uint8_t reserved[7];
 };
 
@@ -73,8 +72,8 @@ int volume_claim(struct ob_card *c, uint32_t idx, enum volume_role role, struct 
 bool volume_has_limits(const struct ob_bus_volume *v);
 
 /* volume_keys.c */
-/* Before a crypt volume is made from the arena: which of its keys it is. */
-void volume_choose_key(struct ob_card *c, uint32_t idx);
+/* Before a crypt volume is made: is what a move of its key needs there? Returns 0; -ENOENT with a text. */
+int volume_check_move(struct ob_card *c, uint32_t idx, struct text *t);
 /* After it: a move that was under way goes on. Returns 0 or -errno with a text. */
 int volume_resume_move(struct ob_card *c, uint32_t idx, struct text *t);
 /* Takes note of a move that has ended. */
