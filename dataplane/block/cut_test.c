@@ -11,6 +11,14 @@
 
 static char err[512];
 
+/* More rounds for a search: OB_TEST_SEEDS times as many. */
+static unsigned seeds(unsigned n)
+{
+	const char *times = getenv("OB_TEST_SEEDS");
+
+	return times != NULL ? n * (unsigned)atoi(times) : n;
+}
+
 /* A stack: disks, and what is built on them anew after each cut. */
 struct stack {
 	struct ob_blk *disk[3];
@@ -232,7 +240,7 @@ static void thin_device_survives(void **state)
 	unsigned seed;
 
 	(void)state;
-	for (seed = 1; seed <= 6; seed++) {
+	for (seed = 1; seed <= seeds(6); seed++) {
 		struct stack st = {.n_disks = 1,
 		    .cluster = 4096u << seed % 4,
 		    .bytes = 512 * KIB,
@@ -247,7 +255,7 @@ static void clone_survives(void **state)
 	unsigned seed;
 
 	(void)state;
-	for (seed = 1; seed <= 4; seed++) {
+	for (seed = 1; seed <= seeds(4); seed++) {
 		struct stack st = {.n_disks = 1,
 		    .cluster = 4096u << seed % 3,
 		    .bytes = 512 * KIB,
@@ -264,7 +272,7 @@ static void thin_device_on_a_full_store_survives(void **state)
 	unsigned seed;
 
 	(void)state;
-	for (seed = 1; seed <= 4; seed++) {
+	for (seed = 1; seed <= seeds(4); seed++) {
 		struct stack st = {
 		    .n_disks = 1, .cluster = 4096, .bytes = 512 * KIB, .build = build_cow};
 
@@ -277,7 +285,7 @@ static void stacks_survive(void **state)
 	unsigned seed;
 
 	(void)state;
-	for (seed = 1; seed <= 3; seed++) {
+	for (seed = 1; seed <= seeds(3); seed++) {
 		struct stack a = {.n_disks = 2,
 		    .cluster = 16 * KIB,
 		    .bytes = 512 * KIB,
@@ -294,6 +302,90 @@ static void stacks_survive(void **state)
 		cuts(&b, 1 * MIB, seed + 400, 0, 12);
 		cuts(&c, 3 * MIB, seed + 500, 0, 12);
 		cuts(&d, 128 * KIB, seed + 600, 0, 12);
+	}
+}
+
+/* A FUA write into a cluster whose map entry is not durable yet. */
+static void fua_after_an_allocation_survives(void **state)
+{
+	const struct ob_blk_cow_conf conf = {.create = true, .bytes = MIB, .cluster_bytes = 8192};
+	static uint8_t one[512], two[512], got[512];
+	struct ob_blk_cow_conf c = conf;
+	struct ob_blk *disk, *b, *cut;
+	struct ob_blk_ch *ch;
+	unsigned seed;
+
+	(void)state;
+	memset(one, 1, sizeof(one));
+	memset(two, 2, sizeof(two));
+	for (seed = 1; seed < 20; seed++) {
+		disk = cut_create(MIB, seed);
+		c.store = disk;
+		assert_int_equal(ob_blk_cow_create("cow", &c, &b, err, sizeof(err)), 0);
+		assert_int_equal(ob_blk_ch_open(b, &ch), 0);
+		assert_int_equal(test_rw(ch, OB_BLK_WRITE, 0, 0, one, 512), 0);
+		assert_int_equal(test_rw(ch, OB_BLK_WRITE, OB_BLK_FUA, 512, two, 512), 0);
+		cut = cut_power(disk, seed);
+		ob_blk_ch_close(ch);
+		ob_blk_put(b);
+		ob_blk_put(disk);
+		c.store = cut;
+		assert_int_equal(ob_blk_cow_create("cow", &c, &b, err, sizeof(err)), 0);
+		assert_int_equal(ob_blk_ch_open(b, &ch), 0);
+		assert_int_equal(test_rw(ch, OB_BLK_READ, 0, 512, got, 512), 0);
+		assert_memory_equal(got, two, 512);
+		ob_blk_ch_close(ch);
+		ob_blk_put(b);
+		ob_blk_put(cut);
+	}
+}
+
+/* Cluster A is removed and B gets its place: B's bytes never show up at A, wherever the power fails. */
+static void reused_cluster_does_not_show_at_its_old_place(void **state)
+{
+	const struct ob_blk_cow_conf conf = {
+	    .create = true, .bytes = MIB, .max_bytes = MIB, .cluster_bytes = 4096};
+	static uint8_t one[4096], two[4096], got[4096];
+	struct ob_blk_cow_conf c = conf;
+	struct ob_blk *disk, *b, *cut;
+	struct ob_blk_ch *ch;
+	unsigned k, seed, i;
+
+	(void)state;
+	memset(one, 1, sizeof(one));
+	memset(two, 2, sizeof(two));
+	for (seed = 1; seed <= 4; seed++) {
+		for (k = 1; k < 30; k++) {
+			/* Room for two clusters. */
+			disk = cut_create((128 + 32 + 8) * KIB, seed * 100 + k);
+			c.store = disk;
+			assert_int_equal(ob_blk_cow_create("cow", &c, &b, err, sizeof(err)), 0);
+			assert_int_equal(ob_blk_ch_open(b, &ch), 0);
+			assert_int_equal(test_rw(ch, OB_BLK_WRITE, 0, 0, one, 4096), 0);
+			assert_int_equal(test_rw(ch, OB_BLK_WRITE, OB_BLK_FUA, 4096, one, 4096), 0);
+			cut_after(disk, k);
+			assert_int_equal(test_rw(ch, OB_BLK_DISCARD, 0, 0, NULL, 4096), 0);
+			assert_int_equal(test_rw(ch, OB_BLK_WRITE, 0, 8192, two, 4096), 0);
+			cut = cut_taken(disk);
+			ob_blk_ch_close(ch);
+			ob_blk_put(b);
+			ob_blk_put(disk);
+			if (cut == NULL)
+				break;
+			c.store = cut;
+			assert_int_equal(ob_blk_cow_create("cow", &c, &b, err, sizeof(err)), 0);
+			assert_string_equal(err, "");
+			assert_int_equal(ob_blk_ch_open(b, &ch), 0);
+			assert_int_equal(test_rw(ch, OB_BLK_READ, 0, 0, got, 4096), 0);
+			for (i = 0; i < 4096; i++)
+				assert_true(got[i] == 0 || got[i] == 1);
+			assert_int_equal(test_rw(ch, OB_BLK_READ, 0, 4096, got, 4096), 0);
+			assert_memory_equal(got, one, 4096);
+			ob_blk_ch_close(ch);
+			ob_blk_put(b);
+			ob_blk_put(cut);
+		}
+		assert_true(k > 3);
 	}
 }
 
@@ -412,6 +504,8 @@ int main(void)
 	    cmocka_unit_test(clone_survives),
 	    cmocka_unit_test(thin_device_on_a_full_store_survives),
 	    cmocka_unit_test(stacks_survive),
+	    cmocka_unit_test(fua_after_an_allocation_survives),
+	    cmocka_unit_test(reused_cluster_does_not_show_at_its_old_place),
 	    cmocka_unit_test(changes_of_the_superblock_are_atomic),
 	};
 
