@@ -298,6 +298,7 @@ static bool step_remove(struct cow_ch *c, struct cow_op *op)
 	struct cow *d = dev(c);
 	struct ob_blk_io *io = op->io;
 	uint64_t mask = (1ull << d->shift) - 1;
+	uint64_t end = __atomic_load_n(&d->b.info.bytes, __ATOMIC_RELAXED);
 	unsigned n_seen = 0;
 	bool wait;
 
@@ -306,7 +307,7 @@ static bool step_remove(struct cow_ch *c, struct cow_op *op)
 	while (op->pos < io->len) {
 		uint64_t at = io->off + op->pos, len = io->len - op->pos, v = at >> d->shift;
 		uint64_t e = cow_load(d, v), n;
-		bool whole = (at & mask) == 0 && (len > mask || at + len == d->b.info.bytes);
+		bool whole = (at & mask) == 0 && (len > mask || at + len == end);
 		int rc = 1;
 
 		if (!may_change(c, op, &wait))
@@ -322,7 +323,7 @@ static bool step_remove(struct cow_ch *c, struct cow_op *op)
 
 			/* The last cluster counts when the I/O reaches its end, or the device's. */
 			n = rest >> d->shift;
-			if ((rest & mask) != 0 && io->off + io->len == d->b.info.bytes)
+			if ((rest & mask) != 0 && io->off + io->len == end)
 				n++;
 			n = cow_unmap(c, op, v, n);
 			op->pos += n << d->shift;

@@ -79,10 +79,11 @@ static int take_back(struct cow *d, const struct cow_set *shared)
 		if ((e & COW_SHARED) != 0 && !cow_set_has(shared, e & COW_PHYS))
 			atomic_store_explicit(&d->map[v], e & ~COW_SHARED, memory_order_release);
 	}
+	/* Reads of what was copied since may be under way to them. */
 	for (i = 0; i < shared->n_max; i++)
 		if (!cow_set_has(&used, i) && !cow_set_has(shared, i) &&
-		    !cow_set_has(&d->limbo, i) && !cow_set_has(&d->grace, i))
-			cow_set_add(&d->free, i);
+		    !cow_set_has(&d->free, i) && !cow_set_has(&d->grace, i))
+			cow_set_add(&d->limbo, i);
 	pthread_mutex_unlock(&d->lock);
 	free(used.w);
 	return 0;

@@ -215,6 +215,40 @@ static void cluster_with_io_under_way_is_not_used_again(void **state)
 	ob_blk_put(store);
 }
 
+/* The same with a read of a cluster that only a snapshot kept. */
+static void snapshots_cluster_that_is_read_is_not_used_again(void **state)
+{
+	struct ob_blk *store = cut_create(512 * KIB, 3), *b = thin(store, NULL, 4 * MIB, 4096);
+	struct ob_blk_ch *ch[2] = {open_ch(b), open_ch(b)};
+	static uint8_t got[4096], two[4096];
+	uint64_t n = n_free(b), i;
+	struct test_io t[2];
+
+	(void)state;
+	memset(two, 2, sizeof(two));
+	put(ch[1], 0, 4096, 1);
+	assert_int_equal(ob_blk_cow_snapshot(b, "s", err, sizeof(err)), 0);
+	test_io_init(&t[0], OB_BLK_READ, 0, got, sizeof(got));
+	test_submit(ch[0], &t[0]);
+	for (i = 0; i < n - 1; i++)
+		assert_int_equal(test_rw(ch[1], OB_BLK_WRITE, 0, i * 4096, two, 4096), 0);
+	assert_int_equal(ob_blk_cow_snap_delete(b, "s", err, sizeof(err)), 0);
+	assert_int_equal(n_free(b), 1);
+	test_io_init(&t[1], OB_BLK_WRITE, n * 4096, two, sizeof(two));
+	test_submit(ch[1], &t[1]);
+	for (i = 0; i < 300; i++)
+		ob_blk_poll(ch[1]);
+	assert_int_equal(t[1].n_done, 0);
+	assert_int_equal(test_wait(ch[0], &t[0]), 0);
+	for (i = 0; i < sizeof(got); i++)
+		assert_int_equal(got[i], 1);
+	assert_int_equal(test_wait(ch[1], &t[1]), 0);
+	ob_blk_ch_close(ch[0]);
+	ob_blk_ch_close(ch[1]);
+	ob_blk_put(b);
+	ob_blk_put(store);
+}
+
 static void store_that_grows_gives_clusters(void **state)
 {
 	struct ob_blk *store, *b;
@@ -685,6 +719,7 @@ int main(void)
 	    cmocka_unit_test(store_that_is_full_is_enospc),
 	    cmocka_unit_test(freed_clusters_of_a_volatile_store_are_used_again),
 	    cmocka_unit_test(cluster_with_io_under_way_is_not_used_again),
+	    cmocka_unit_test(snapshots_cluster_that_is_read_is_not_used_again),
 	    cmocka_unit_test(store_that_grows_gives_clusters),
 	    cmocka_unit_test(device_grows_and_does_not_shrink),
 	    cmocka_unit_test(clone_reads_its_parent_until_it_writes),
