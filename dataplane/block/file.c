@@ -248,7 +248,7 @@ static int regular_info(struct file *f, const struct stat *st, uint64_t *bytes)
 	struct ob_blk_info *info = &f->blk.info;
 
 	*bytes = (uint64_t)st->st_size;
-	if (st->st_blksize > info->block_bytes && st->st_blksize <= 65536)
+	if ((uint64_t)st->st_blksize > info->block_bytes && st->st_blksize <= 65536)
 		info->phys_block_bytes = (uint32_t)st->st_blksize;
 	/* A hole behind the end changes nothing; who cannot make one says so. */
 	if (!info->read_only && fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
