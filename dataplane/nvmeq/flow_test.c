@@ -309,6 +309,50 @@ static void unmapping_the_queues_stalls_them(void **state)
 	t_close(&e);
 }
 
+/* Host B, by a controller without queues, takes the namespace from host A, whose commands wait. */
+static void preempt_and_abort_ends_what_waits(void **state)
+{
+	struct ob_nvmeq_conf qc = {.name = "nvme1",
+	    .cntlid = 2,
+	    .max_qpairs = 1,
+	    .max_entries = 16,
+	    .mdts_bytes = 1u << 20};
+	struct ob_nvme_sqe sqe = {.opcode = nvme_cmd_resv_register, .nsid = 1};
+	uint64_t key[2] = {0, 0xa};
+	struct ob_nvmeq *b;
+	struct t_env e;
+	struct t_cqe c;
+
+	(void)state;
+	open_slow(&e);
+	qc.gm = e.gm;
+	qc.arena = e.arena;
+	assert_int_equal(ob_nvmeq_create(&qc, &b), 0);
+	assert_int_equal(ob_nvmeq_enable(b, 12), 0);
+	ob_nvmeq_set_hostid(e.q, (const uint8_t *)"AAAAAAAA", 8);
+	ob_nvmeq_set_hostid(b, (const uint8_t *)"BBBBBBBB", 8);
+	assert_int_equal(ob_nvmeq_set_ns(b, 1, e.ns), 0);
+	sqe.dptr[0] = e.buf;
+	memcpy(t_mem(&e, e.buf), key, sizeof(key));
+	assert_int_equal(t_do(&e, &sqe, NULL), 0);
+	key[1] = 0xb;
+	memcpy(t_mem(&e, e.buf), key, sizeof(key));
+	assert_int_equal(nvmeq_resv_run(b, b->att[0], &sqe), 0);
+	reads(&e, 3);
+	key[0] = 0xb;
+	key[1] = 0xa;
+	memcpy(t_mem(&e, e.buf), key, sizeof(key));
+	sqe.opcode = nvme_cmd_resv_acquire;
+	sqe.cdw10 = 1 << 8 | 2;
+	assert_int_equal(nvmeq_resv_run(b, b->att[0], &sqe), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_true(t_reap(&e, &e.io, &c));
+		assert_int_equal(c.status >> 1 & ~NVME_SC_MORE, T_ERR(NVME_SC_CMD_ABORTED_PREMEPT));
+	}
+	ob_nvmeq_destroy(b);
+	t_close(&e);
+}
+
 static void bus_master_off_stops_the_taking(void **state)
 {
 	struct t_env e;
@@ -411,6 +455,7 @@ int main(void)
 	    cmocka_unit_test(unmapping_other_memory_keeps_waiting_io),
 	    cmocka_unit_test(unmapping_the_data_fails_the_command),
 	    cmocka_unit_test(unmapping_the_queues_stalls_them),
+	    cmocka_unit_test(preempt_and_abort_ends_what_waits),
 	    cmocka_unit_test(bus_master_off_stops_the_taking),
 	    cmocka_unit_test(without_write_cache_every_write_is_durable),
 	    cmocka_unit_test(the_journal_names_what_is_under_way),

@@ -199,7 +199,7 @@ int ob_nvmeq_doorbell(struct ob_nvmeq *q, uint16_t qid, bool is_cq, uint32_t val
 	if (value >= q->size[is_cq][qid])
 		return -EINVAL;
 	/* Release: pairs with the worker's acquire; the entries were written before by the host. */
-	__atomic_store_n(&q->arena->db[2u * qid + is_cq], htole32(value), __ATOMIC_RELEASE);
+	__atomic_store_n(nvmeq_registers(q) + 2u * qid + is_cq, htole32(value), __ATOMIC_RELEASE);
 	/* The one counter that is not the owner's. */
 	if (!is_cq)
 		__atomic_fetch_add(&q->arena->counters[qid].n_kicks, 1, __ATOMIC_RELAXED);

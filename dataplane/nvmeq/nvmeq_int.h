@@ -115,6 +115,7 @@ struct nvmeq_nsw {
 	struct ob_blk_ch *ch;
 	uint64_t n_cmds, n_errors, n_conflicts; /* single writer */
 	bool gone;				/* is being detached */
+	bool preempted;				/* what comes back cancelled now: by another host */
 };
 
 /* ---- requests and queues ---- */
@@ -287,6 +288,12 @@ static inline void nvmeq_count(uint64_t *counter, uint64_t n)
 	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
 }
 
+/* Doorbell registers, little endian: [2 * qid + is_cq]. */
+static inline uint32_t *nvmeq_registers(const struct ob_nvmeq *q)
+{
+	return q->conf.doorbells != NULL ? q->conf.doorbells : q->arena->db;
+}
+
 static inline void nvmeq_list_add(struct nvmeq_list *l, struct nvmeq_req *r)
 {
 	r->next = NULL;
@@ -382,5 +389,6 @@ void nvmeq_fatal(struct nvmeq_worker *nw, const char *text);
 /* queue.c, nvmeq.c. Context: control. */
 void nvmeq_cq_coalesce(struct nvmeq_cq *cq);
 void nvmeq_drop_shadow(struct ob_nvmeq *q);
+void nvmeq_abort_att(struct nvmeq_att *att); /* Preempt and Abort */
 int nvmeq_nsw_open(struct nvmeq_worker *nw, struct nvmeq_att *att);
 void nvmeq_nsw_close(struct nvmeq_worker *nw, uint32_t nsid);

@@ -151,8 +151,9 @@ struct ob_nvmeq_conf {
 	uint32_t mdts_bytes;  /* power of two, 4096..OB_BLK_MAX_BYTES */
 	bool sgl;
 	/* A page that the host has mapped, of 2 * (max_qpairs + 1) little-endian words: doorbell of submission queue y at [2y], of completion queue
-	 * y at [2y + 1]. The worker polls it and naps instead of sleeping, as nothing can wake it. NULL: ob_nvmeq_doorbell only. */
-	const uint32_t *doorbells;
+	 * y at [2y + 1]. The worker polls it and naps instead of sleeping, as nothing can wake it. A queue's word is zeroed
+	 * when the queue starts. NULL: ob_nvmeq_doorbell only. */
+	uint32_t *doorbells;
 	/* On the control thread, from ob_nvmeq_poll_events. May stop and destroy queues, not 'q' itself. */
 	void (*on_event)(void *ctx, const struct ob_nvmeq_event *ev);
 	void *ctx;

@@ -312,7 +312,7 @@ void nvmeq_flush(struct nvmeq_worker *nw)
 void nvmeq_refresh(struct nvmeq_worker *nw)
 {
 	const struct ob_nvmeq *q = nw->q;
-	const uint32_t *regs = q->conf.doorbells != NULL ? q->conf.doorbells : q->arena->db;
+	const uint32_t *regs = nvmeq_registers(q);
 	uint8_t *sh = ob_gmem_window(nw->map, q->shadow_win);
 	uint8_t *ei = ob_gmem_window(nw->map, q->eventidx_win);
 	bool shadow = sh != NULL && ei != NULL;

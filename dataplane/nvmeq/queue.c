@@ -417,7 +417,7 @@ static void zero_shadow(struct ob_nvmeq *q, uint16_t qid, bool is_cq)
 	uint8_t *sh = ob_gmem_window(map, q->shadow_win),
 		*ei = ob_gmem_window(map, q->eventidx_win);
 
-	__atomic_store_n(&q->arena->db[2u * qid + is_cq], 0, __ATOMIC_RELAXED);
+	__atomic_store_n(nvmeq_registers(q) + 2u * qid + is_cq, 0, __ATOMIC_RELAXED);
 	if (sh == NULL || ei == NULL)
 		return;
 	ob_gmem_st_le32(sh + 8u * qid + 4u * is_cq, 0);
@@ -730,4 +730,31 @@ bool ob_nvmeq_abort(struct ob_nvmeq *q, uint16_t sqid, uint16_t cid)
 
 	nvmeq_run_control(q);
 	return c.sq != NULL && ob_worker_call(c.sq->nw->w, abort_one, &c) != 0;
+}
+
+static int preempt_one(struct ob_worker *w, void *arg)
+{
+	const struct nvmeq_wait *c = arg;
+
+	(void)w;
+	nvmeq_begin(c->nw);
+	c->nsw->preempted = true;
+	purge(c->nw, c);
+	ob_blk_cancel(c->nsw->ch, NULL);
+	c->nsw->preempted = false;
+	nvmeq_flush(c->nw);
+	return 0;
+}
+
+void nvmeq_abort_att(struct nvmeq_att *att)
+{
+	for (unsigned i = 0; i < OB_MAX_WORKERS; i++) {
+		struct nvmeq_wait c = {.nw = att->q->nw[i]};
+
+		if (c.nw == NULL)
+			continue;
+		c.nsw = c.nw->ns[att->nsid - 1];
+		if (c.nsw != NULL)
+			ob_worker_call(c.nw->w, preempt_one, &c);
+	}
 }

@@ -192,9 +192,10 @@ static unsigned purge(
 	return n;
 }
 
-/* Preempt (8.19.7): a holder's key, or 0 with the All Registrants types, takes the reservation over; another key unregisters only. */
+/* Preempt (8.19.7): a holder's key, or 0 with the All Registrants types, takes the reservation over; another key unregisters only.
+ * 'abort': what the hosts that lose their registration have waiting ends. */
 static ob_nvme_status_t preempt(
-    struct ob_nvmeq *q, struct ob_nvme_ns *ns, uint8_t rtype, uint64_t prkey)
+    struct ob_nvmeq *q, struct ob_nvme_ns *ns, uint8_t rtype, uint64_t prkey, bool abort)
 {
 	const struct ob_nvme_resv_image old = ns->resv;
 	struct ob_nvme_resv_image img = old;
@@ -220,10 +221,15 @@ static ob_nvme_status_t preempt(
 	st = commit(ns, &img);
 	if (st != 0)
 		return st;
-	for (unsigned k = 0; k < old.n; k++)
-		if (find(&img, old.reg[k].hostid) < 0)
-			notify(ns, &old, q, old.reg[k].hostid,
-			    NVME_RESV_NOTIFY_RNLPT_REGISTRATION_PREEMPTED);
+	for (unsigned k = 0; k < old.n; k++) {
+		if (find(&img, old.reg[k].hostid) >= 0)
+			continue;
+		notify(
+		    ns, &old, q, old.reg[k].hostid, NVME_RESV_NOTIFY_RNLPT_REGISTRATION_PREEMPTED);
+		for (struct nvmeq_att *a = abort ? ns->atts : NULL; a != NULL; a = a->next)
+			if (memcmp(a->q->hostid, old.reg[k].hostid, 16) == 0)
+				nvmeq_abort_att(a);
+	}
 	/* Whoever stays registered hears of a change of type (8.19.8). */
 	if (take && old.rtype != rtype)
 		notify(ns, &img, q, NULL, NVME_RESV_NOTIFY_RNLPT_RESERVATION_RELEASED);
@@ -243,7 +249,7 @@ static ob_nvme_status_t acq(struct ob_nvmeq *q, struct ob_nvme_ns *ns,
 		return CONFLICT;
 	if (action == 0)
 		return acquire(q, ns, (uint8_t)rtype, i);
-	return preempt(q, ns, (uint8_t)rtype, prkey);
+	return preempt(q, ns, (uint8_t)rtype, prkey, action == 2);
 }
 
 /* ---- Reservation Release (7.3) ---- */
