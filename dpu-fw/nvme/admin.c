@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include <event2/event.h>
-#include <linux/pci_regs.h>
 
 #define TURN_MAX 16u /* commands before others get their turn */
 
@@ -116,7 +115,7 @@ void nvme_admin_complete(struct ob_nvme *c, uint16_t cid, uint16_t status, uint3
 {
 	if (!nvme_ready(c))
 		return;
-	if (c->n_done == 0 && post(c, cid, status, dw0))
+	if (c->n_done == 0 && nvme_may_dma(c) && post(c, cid, status, dw0))
 		return;
 	if (nvme_ready(c) && c->n_done < NVME_DONE_MAX)
 		c->done[c->n_done++] = (struct nvme_done){dw0, cid, status};
@@ -190,7 +189,7 @@ void nvme_admin_run(struct ob_nvme *c)
 	int rc;
 
 	/* A handler may come back here (an event that finds room). */
-	if (c->running || !nvme_ready(c) || !(c->st->pci_command & PCI_COMMAND_MASTER))
+	if (c->running || !nvme_may_dma(c))
 		return;
 	c->running = true;
 	flush_done(c);
@@ -239,6 +238,7 @@ void nvme_admin_reset(struct ob_nvme *c)
 	ob_nvme_sq_fini(&c->asq, c->gm);
 	ob_nvme_cq_fini(&c->acq, c->gm);
 	c->n_done = 0;
+	c->checked = false;
 	c->st->sq_tail = 0;
 	nvme_doorbells_clear(c, 0, false);
 	nvme_doorbells_clear(c, 0, true);

@@ -46,7 +46,7 @@ void nvme_events_send(struct ob_nvme *c)
 		if (!(st->ev_pending >> i & 1) || st->ev_masked[k->type] != 0)
 			continue;
 		/* With the queue full it keeps waiting; the head's next move comes back here. */
-		if (c->n_done != 0 || ob_nvme_cq_room(&c->acq) == 0)
+		if (c->n_done != 0 || ob_nvme_cq_room(&c->acq) == 0 || !nvme_may_dma(c))
 			return;
 		st->ev_pending &= ~(1u << i);
 		st->ev_masked[k->type] = (uint8_t)(k->lid + 1u);

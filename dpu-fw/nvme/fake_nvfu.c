@@ -70,6 +70,16 @@ int ob_vfu_irq_fd(const struct ob_vfu *v, unsigned vector)
 	return of_const(v)->msix && vector < 65 ? of_const(v)->vector_fd[vector] : -1;
 }
 
+int ob_vfu_check_shared(
+    struct ob_vfu *v, ob_iova_t iova, uint32_t len, ob_vfu_shared_cb cb, void *ctx)
+{
+	(void)iova;
+	(void)cb;
+	(void)ctx;
+	of(v)->n_checks += len > 0;
+	return 0;
+}
+
 void ob_vfu_get_stats(const struct ob_vfu *v, struct ob_vfu_stats *out)
 {
 	(void)v;

@@ -12,6 +12,7 @@ struct fake_nvfu {
 	bool msix, intx;
 	int vector_fd[65];
 	unsigned n_irq[65];
+	unsigned n_checks; /* of the host's memory being shared */
 };
 extern struct fake_nvfu fake_nvfu[FAKE_NVFU_MAX]; /* in the order of their creation */
 extern int fake_nvfu_create_rc;

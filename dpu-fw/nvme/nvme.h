@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <time.h>
 
+#include <linux/pci_regs.h>
 #include <nvme/types.h>
 
 #include <rte_log.h>
@@ -229,6 +230,7 @@ struct ob_nvme {
 	struct nvme_done done[NVME_DONE_MAX]; /* that found no room in the admin CQ */
 	unsigned n_done;
 	bool running;			/* in nvme_admin_run */
+	bool checked;			/* that the host shares its memory, since the last reset */
 	uint16_t loc;			/* of the bad field, set by a handler: byte | bit << 8 */
 	uint32_t result;		/* dword 0 of the completion, set by a handler */
 	struct nvme_shutdown *shutdown; /* what runs in the background, NULL: nothing */
@@ -255,6 +257,12 @@ bool nvme_may_log(struct ob_nvme *c);
 static inline bool nvme_ready(const struct ob_nvme *c)
 {
 	return (c->st->csts & NVME_CSTS_RDY_MASK) != 0 && !c->st->fatal;
+}
+
+/* May it touch the host's memory for the admin queue? */
+static inline bool nvme_may_dma(const struct ob_nvme *c)
+{
+	return nvme_ready(c) && (c->st->pci_command & PCI_COMMAND_MASTER) != 0;
 }
 
 static inline uint32_t nvme_page_bytes(const struct ob_nvme *c)

@@ -345,6 +345,15 @@ void nvme_bad_doorbell(struct ob_nvme *c, unsigned qid, enum nvme_ev ev)
 	nvme_event(c, ev);
 }
 
+/* The first command lies there now: is that what we see? If not, the server says so, and why the guest hangs. */
+static void check_shared(struct ob_nvme *c)
+{
+	if (c->checked || !nvme_may_dma(c))
+		return;
+	c->checked = true;
+	(void)ob_vfu_check_shared(c->vfu, (ob_iova_t){c->st->asq}, OB_NVME_SQE_BYTES, NULL, NULL);
+}
+
 static void admin_doorbell(struct ob_nvme *c, bool is_cq, uint32_t value)
 {
 	struct nvme_state *st = c->st;
@@ -357,6 +366,7 @@ static void admin_doorbell(struct ob_nvme *c, bool is_cq, uint32_t value)
 		nvme_irq_answered(c, 0);
 	else
 		st->sq_tail = (uint16_t)value;
+	check_shared(c);
 	nvme_admin_run(c);
 }
 

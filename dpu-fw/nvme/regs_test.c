@@ -304,6 +304,19 @@ static void a_completion_head_past_what_was_posted_is_refused(void **state)
 	assert_int_equal(t_identify(t, 1, 0, 0), 0);
 }
 
+static void the_first_doorbell_asks_whether_memory_is_shared(void **state)
+{
+	struct t *t = *state;
+
+	for (unsigned i = 1; i <= 2; i++) {
+		t_enable(t);
+		assert_int_equal(t_identify(t, 1, 0, 0), 0);
+		assert_int_equal(t_identify(t, 1, 0, 0), 0);
+		assert_int_equal(fake_nvfu[0].n_checks, i);
+		t_write(CC, 0, 4);
+	}
+}
+
 static void queues_outside_of_memory_are_fatal(void **state)
 {
 	struct t *t = *state;
@@ -336,6 +349,14 @@ static void nothing_is_fetched_without_bus_mastering(void **state)
 	t_enable(t);
 	t_command(PCI_COMMAND_MEMORY);
 	(void)t_send(t, &e);
+	assert_false(t_done(t, &c));
+	t_command(PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	assert_true(t_done(t, &c));
+	/* Neither is anything stored. */
+	e.opcode = nvme_admin_async_event;
+	(void)t_send(t, &e);
+	t_command(PCI_COMMAND_MEMORY);
+	t_write(0x1000 + 8 * 3, 1, 4);
 	assert_false(t_done(t, &c));
 	t_command(PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 	assert_true(t_done(t, &c));
@@ -398,6 +419,7 @@ int main(void)
 	    T(one_access_may_ring_two_doorbells),
 	    T(a_wrong_doorbell_is_told_by_an_event_and_the_error_log),
 	    T(a_completion_head_past_what_was_posted_is_refused),
+	    T(the_first_doorbell_asks_whether_memory_is_shared),
 	    T(queues_outside_of_memory_are_fatal),
 	    T(nothing_is_fetched_without_bus_mastering),
 	    T(msix_raises_vector_0_for_the_admin_queue),
