@@ -268,6 +268,10 @@ static void check(void)
 	}
 	if (st->n_aer > NVME_N_AER || ctrl->n_done > NVME_DONE_MAX)
 		abort();
+}
+
+static void check_canary(void)
+{
 	for (unsigned i = 0; i < MEM_BYTES; i++)
 		if (mem[MEM_BYTES + i] != CANARY)
 			abort();
@@ -345,6 +349,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check();
 	ob_nvme_destroy(ctrl);
 	turn();
+	check_canary();
 	ob_rcu_reclaim();
 	return 0;
 }
