@@ -477,12 +477,26 @@ static void wrong_settings_are_refused(void **state)
 static void foreign_content_is_not_formatted(void **state)
 {
 	struct ob_blk *store = ram(MIB), *b;
+	const struct ob_blk_cow_conf conf = {
+	    .store = store, .create = true, .overwrite = true, .bytes = MIB, .cluster_bytes = 4096};
 	struct ob_blk_ch *ch = open_ch(store);
 
 	(void)state;
 	put(ch, 100 * KIB, 512, 1);
 	ob_blk_ch_close(ch);
 	assert_int_equal(thin_rc(store, NULL, MIB, 4096, &b), -EUCLEAN);
+	/* Unless that is asked for; what is a thin device's is opened then too. */
+	assert_int_equal(ob_blk_cow_create("thin", &conf, &b, err, sizeof(err)), 0);
+	ch = open_ch(b);
+	put(ch, 0, 4096, 7);
+	ob_blk_ch_close(ch);
+	ob_blk_put(b);
+	assert_int_equal(ob_blk_cow_create("thin", &conf, &b, err, sizeof(err)), 0);
+	ch = open_ch(b);
+	expect(ch, 0, 4096, 7);
+	expect(ch, 4096, 64 * KIB, 0);
+	ob_blk_ch_close(ch);
+	ob_blk_put(b);
 	ob_blk_put(store);
 }
 
@@ -619,6 +633,59 @@ static void errors_of_the_store_reach_the_io(void **state)
 	ob_blk_put(store);
 }
 
+/* A map page that never reached the medium is as if it had not been tried. */
+static void map_write_that_is_cancelled_undoes_the_change(void **state)
+{
+	struct ob_blk *store = cut_create(MIB, 1), *b = thin(store, NULL, MIB, 16 * KIB);
+	struct ob_blk_ch *ch = open_ch(b);
+	uint64_t left;
+
+	(void)state;
+	put(ch, 0, 16 * KIB, 1);
+	left = n_free(b);
+	cut_fail(store, OB_BLK_WRITE, 2, -ECANCELED);
+	assert_int_equal(test_rw(ch, OB_BLK_WRITE, 0, 32 * KIB, buf, 512), -ECANCELED);
+	cut_fail(store, OB_BLK_WRITE, 1, -ECANCELED);
+	assert_int_equal(test_rw(ch, OB_BLK_DISCARD, 0, 0, NULL, 16 * KIB), -ECANCELED);
+	assert_int_equal(n_free(b), left);
+	expect(ch, 0, 16 * KIB, 1);
+	expect(ch, 32 * KIB, 16 * KIB, 0);
+	cut_fail(store, OB_BLK_WRITE, 0, 0);
+	put(ch, 32 * KIB, 512, 2);
+	assert_int_equal(test_rw(ch, OB_BLK_DISCARD, 0, 0, NULL, 16 * KIB), 0);
+	expect(ch, 0, 16 * KIB, 0);
+	expect(ch, 32 * KIB, 512, 2);
+	assert_int_equal(n_free(b), left);
+	ob_blk_ch_close(ch);
+	ob_blk_put(b);
+	ob_blk_put(store);
+}
+
+static void error_of_the_parent_reaches_the_io(void **state)
+{
+	struct ob_blk *store = cut_create(MIB, 1), *parent = cut_create(MIB, 2), *b;
+	struct ob_blk_ch *ch;
+	uint64_t left;
+
+	(void)state;
+	b = thin(store, parent, 0, 16 * KIB);
+	ch = open_ch(b);
+	left = n_free(b);
+	cut_fail(parent, OB_BLK_READ, 1, -EILSEQ);
+	assert_int_equal(test_rw(ch, OB_BLK_READ, 0, 512, back, 512), -EILSEQ);
+	assert_int_equal(test_rw(ch, OB_BLK_WRITE, 0, 512, buf, 512), -EILSEQ);
+	assert_int_equal(n_free(b), left);
+	/* All of a cluster needs nothing of the parent. */
+	put(ch, 0, 16 * KIB, 3);
+	assert_int_equal(test_rw(ch, OB_BLK_WRITE_ZEROES, 0, 16 * KIB, NULL, 16 * KIB), 0);
+	expect(ch, 0, 16 * KIB, 3);
+	expect(ch, 16 * KIB, 16 * KIB, 0);
+	ob_blk_ch_close(ch);
+	ob_blk_put(b);
+	ob_blk_put(parent);
+	ob_blk_put(store);
+}
+
 static void random_on(struct ob_blk *store, struct ob_blk *parent, uint64_t bytes, uint32_t cluster,
     uint64_t seed, int allowed)
 {
@@ -731,6 +798,8 @@ int main(void)
 	    cmocka_unit_test(cluster_with_two_owners_is_damage),
 	    cmocka_unit_test(both_superblocks_damaged_is_euclean),
 	    cmocka_unit_test(errors_of_the_store_reach_the_io),
+	    cmocka_unit_test(map_write_that_is_cancelled_undoes_the_change),
+	    cmocka_unit_test(error_of_the_parent_reaches_the_io),
 	    cmocka_unit_test(random_io_matches_the_model),
 	    cmocka_unit_test(random_io_on_a_full_store_matches_the_model),
 	    cmocka_unit_test(cancel_ends_what_waits),
