@@ -10,26 +10,18 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
-#define N_REQS	    256
-#define SMALL_BYTES 4096u
-#define N_SMALL	    512u
-#define BIG_BYTES   65536u
-#define N_BIG	    48u
-#define MAX_SMALL   4u /* pieces; what is longer takes big ones */
-#define MAX_PIECES  (OB_BLK_MAX_BYTES / BIG_BYTES)
-#define BATCH	    64u
+#include "pool.h"
+
+#define N_REQS 256
+#define BATCH  64u
 
 struct req {
 	struct ob_blk_io io; /* to the medium */
 	struct ob_blk_io *up;
 	struct crypt_ch *c;
 	struct req *next;
-	uint16_t n_pieces;
-	bool big;
-	uint16_t piece[MAX_PIECES];
-	struct iovec iov[MAX_PIECES];
+	struct blk_buf buf;
 };
 
 struct crypt_ch {
@@ -44,9 +36,7 @@ struct crypt_ch {
 	struct blk_list waiting; /* for a request or buffers */
 	struct blk_list blocked; /* by the segment that is being moved */
 	struct req *free;
-	uint8_t *small_base, *big_base;
-	unsigned n_small, n_big; /* free ones */
-	uint16_t small[N_SMALL], big[N_BIG];
+	struct blk_pool pool;
 	struct req reqs[N_REQS];
 	uint8_t scratch[4096];
 };
@@ -127,38 +117,9 @@ bool crypt_adopted(struct crypt *d, uint64_t state)
 	return all;
 }
 
-/* ---- buffers ---- */
-
-static bool get_buffers(struct crypt_ch *c, struct req *r, uint64_t len)
-{
-	unsigned n_small = (unsigned)((len + SMALL_BYTES - 1) / SMALL_BYTES), n;
-	uint32_t each;
-
-	r->big = n_small > MAX_SMALL;
-	each = r->big ? BIG_BYTES : SMALL_BYTES;
-	n = r->big ? (unsigned)((len + BIG_BYTES - 1) / BIG_BYTES) : n_small;
-	if (n > (r->big ? c->n_big : c->n_small))
-		return false;
-	for (unsigned i = 0; i < n; i++) {
-		uint16_t p = r->big ? c->big[--c->n_big] : c->small[--c->n_small];
-		uint64_t left = len - (uint64_t)i * each;
-
-		r->piece[i] = p;
-		r->iov[i].iov_base = (r->big ? c->big_base : c->small_base) + (size_t)p * each;
-		r->iov[i].iov_len = left < each ? left : each;
-	}
-	r->n_pieces = (uint16_t)n;
-	return true;
-}
-
 static void put_req(struct crypt_ch *c, struct req *r)
 {
-	for (unsigned i = r->n_pieces; i-- > 0;) {
-		if (r->big)
-			c->big[c->n_big++] = r->piece[i];
-		else
-			c->small[c->n_small++] = r->piece[i];
-	}
+	blk_pool_put(&c->pool, &r->buf);
 	r->up = NULL;
 	r->next = c->free;
 	c->free = r;
@@ -247,8 +208,8 @@ static int convert(struct crypt_ch *c, struct req *r, bool enc)
 	struct cursor cu = {r->up->iov, r->up->n_iov, 0};
 	uint64_t off = r->up->off;
 
-	for (unsigned i = 0; i < r->n_pieces; i++) {
-		uint8_t *p = r->iov[i].iov_base, *end = p + r->iov[i].iov_len;
+	for (unsigned i = 0; i < r->buf.n; i++) {
+		uint8_t *p = r->buf.iov[i].iov_base, *end = p + r->buf.iov[i].iov_len;
 
 		for (; p < end; p += sector, off += sector)
 			if (!(enc ? encrypt_sector(c, &cu, off, p)
@@ -283,17 +244,17 @@ static struct req *prepare(struct crypt_ch *c, struct ob_blk_io *up, bool *faile
 	*failed = false;
 	if (r == NULL)
 		return NULL;
-	r->n_pieces = 0;
-	if (data && !get_buffers(c, r, up->len))
+	r->buf.n = 0;
+	if (data && !blk_pool_get(&c->pool, up->len, &r->buf))
 		return NULL;
 	c->free = r->next;
 	r->up = up;
 	r->io = (struct ob_blk_io){.op = up->op,
 	    .flags = up->flags,
-	    .n_iov = r->n_pieces,
+	    .n_iov = r->buf.n,
 	    .off = up->off,
 	    .len = up->len,
-	    .iov = r->iov,
+	    .iov = r->buf.iov,
 	    .done = req_done,
 	    .owner = up->owner};
 	c->n_use++;
@@ -428,19 +389,6 @@ static void crypt_cancel(struct ob_blk_ch *ch, const void *owner)
 
 /* ---- channels (control) ---- */
 
-static uint8_t *map_buffers(size_t bytes)
-{
-	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	return p != MAP_FAILED ? p : NULL;
-}
-
-static void unmap_buffers(uint8_t *p, size_t bytes)
-{
-	if (p != NULL)
-		munmap(p, bytes);
-}
-
 static void crypt_ch_close(struct ob_blk_ch *ch)
 {
 	struct crypt_ch *c = ch_of(ch), **at;
@@ -455,8 +403,7 @@ static void crypt_ch_close(struct ob_blk_ch *ch)
 	pthread_mutex_unlock(&d->lock);
 	crypt_xts_destroy(c->xts[0]);
 	crypt_xts_destroy(c->xts[1]);
-	unmap_buffers(c->small_base, (size_t)N_SMALL * SMALL_BYTES);
-	unmap_buffers(c->big_base, (size_t)N_BIG * BIG_BYTES);
+	blk_pool_close(&c->pool);
 	memset(c->scratch, 0, sizeof(c->scratch));
 }
 
@@ -464,21 +411,14 @@ static int crypt_ch_open(struct ob_blk_ch *ch)
 {
 	struct crypt_ch *c = ch_of(ch);
 	struct crypt *d = dev_of(c);
-	int rc = 0;
+	int rc;
 
-	c->small_base = map_buffers((size_t)N_SMALL * SMALL_BYTES);
-	c->big_base = map_buffers((size_t)N_BIG * BIG_BYTES);
-	for (c->n_small = 0; c->n_small < N_SMALL; c->n_small++)
-		c->small[c->n_small] = (uint16_t)(N_SMALL - 1 - c->n_small);
-	for (c->n_big = 0; c->n_big < N_BIG; c->n_big++)
-		c->big[c->n_big] = (uint16_t)(N_BIG - 1 - c->n_big);
+	rc = blk_pool_open(&c->pool);
 	for (unsigned i = 0; i < N_REQS; i++) {
 		c->reqs[i].c = c;
 		c->reqs[i].next = c->free;
 		c->free = &c->reqs[i];
 	}
-	if (c->small_base == NULL || c->big_base == NULL)
-		rc = -ENOMEM;
 	/* The lock keeps the mover from ending, and from forgetting a key, in between. */
 	pthread_mutex_lock(&d->lock);
 	for (unsigned k = 0; k < 2 && rc == 0; k++)
