@@ -108,3 +108,6 @@ size_t blk_iov_scatter(
 /* The vectors of [at, at + len) of 'iov' into 'out'. Returns their number, -ENOSPC more than 'max'. */
 int blk_iov_slice(const struct iovec *iov, unsigned n_iov, size_t at, size_t len, struct iovec *out,
     unsigned max);
+
+/* One I/O and wait: for control and for threads of a device, never for a worker. Returns the I/O's result. Context: the channel's owner. */
+int blk_sync(struct ob_blk_ch *ch, enum ob_blk_op op, uint64_t off, void *buf, uint64_t len);

@@ -8,7 +8,6 @@
 #include "crypt_priv.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,11 +34,6 @@ struct crypt_rekey {
 	int32_t error;
 };
 
-struct waiting_io {
-	struct ob_blk_io io;
-	bool done;
-};
-
 static int64_t now_ns(void)
 {
 	struct timespec t;
@@ -58,46 +52,6 @@ static void nap(int64_t ns)
 static bool stopping(const struct crypt_rekey *k)
 {
 	return __atomic_load_n(&k->stop, __ATOMIC_RELAXED) != 0;
-}
-
-static void on_done(struct ob_blk_io *io)
-{
-	((struct waiting_io *)(void *)io)->done = true;
-}
-
-static int medium(struct crypt_rekey *k, enum ob_blk_op op, uint64_t off, void *buf, size_t len)
-{
-	struct iovec iov = {buf, len};
-	struct waiting_io w = {.io = {.op = (uint8_t)op,
-				   .n_iov = len > 0,
-				   .off = off,
-				   .len = len,
-				   .iov = &iov,
-				   .done = on_done,
-				   .owner = k}};
-	struct ob_blk_io *io = &w.io;
-
-	ob_blk_submit(k->ch, &io, 1);
-	while (!w.done) {
-		struct pollfd p = {.fd = ob_blk_wake_fd(k->ch), .events = POLLIN};
-		bool must_poll = false;
-
-		if (ob_blk_poll(k->ch) > 0 || w.done)
-			continue;
-		if (!ob_blk_arm(k->ch, &must_poll)) {
-			if (must_poll || p.fd < 0)
-				nap(LOOK_NS);
-			else
-				(void)poll(&p, 1, 100);
-		}
-		ob_blk_disarm(k->ch);
-	}
-	return w.io.result;
-}
-
-static int flush(struct crypt_rekey *k)
-{
-	return medium(k, OB_BLK_FLUSH, 0, NULL, 0);
 }
 
 /* All channels have seen 'state' and nothing of theirs contradicts it. False: stopping. */
@@ -142,10 +96,10 @@ static bool insist(struct crypt_rekey *k, uint64_t off, uint32_t len)
 	unsigned tries = 0;
 
 	for (;;) {
-		int rc = medium(k, OB_BLK_WRITE, off, k->buf, len);
+		int rc = blk_sync(k->ch, OB_BLK_WRITE, off, k->buf, len);
 
 		if (rc == 0)
-			rc = flush(k);
+			rc = blk_sync(k->ch, OB_BLK_FLUSH, 0, NULL, 0);
 		if (rc == 0 && k->journal != NULL)
 			rc = crypt_journal_done(k->journal, k->seg + 1, false);
 		__atomic_store_n(&k->error, rc, __ATOMIC_RELAXED);
@@ -180,7 +134,7 @@ static int fetch(struct crypt_rekey *k, uint64_t off, uint32_t len)
 		return -EBADMSG; /* the volume was made smaller in between */
 	if (k->redo_len != 0)
 		return 0; /* from the journal; nobody has touched the segment since */
-	rc = medium(k, OB_BLK_READ, off, k->buf, len);
+	rc = blk_sync(k->ch, OB_BLK_READ, off, k->buf, len);
 	if (rc == 0)
 		rc = convert(k, off, len);
 	if (rc == 0 && k->journal != NULL)

@@ -234,15 +234,18 @@ int ob_blk_qos_create(const char *name, struct ob_blk *below, const struct ob_bl
 int ob_blk_qos_set(struct ob_blk *b, const struct ob_blk_qos_conf *conf, char *err, size_t err_len);
 int ob_blk_qos_get(const struct ob_blk *b, struct ob_blk_qos_conf *out); /* 0, -EINVAL */
 
-/* End-to-end protection: a tag of 8 bytes per block on a second device ('tags'), {CRC32C of data and block number: of the last write, and of
- * the one before}. A read whose data fits neither fails with -EILSEQ; blocks never written or discarded read as zeroes. The tag is written before
- * the data: a process that dies leaves each block old or new. Power loss: a block written after the last FLUSH may read as -EILSEQ (medium
- * with a volatile cache) unless 'tags_fua'; it is never taken for good. */
+/* End-to-end protection: a tag of 8 bytes per block on a second device ('tags'): CRC32C of the block's number and data, as it is to be and as
+ * it was. A read whose data does not fit fails with -EILSEQ. Blocks never written, discarded or zeroed read as zeroes, without data. Tags go
+ * first, then data, so that a process that dies at any time leaves each block old or new. Power loss: what a FLUSH covered is as
+ * it was written, or -EILSEQ; a block written after it is old or new or, if the medium tore it or kept the two devices' caches apart,
+ * -EILSEQ until it is written again; never taken for good. Trusted: that the tag device does not lose what it flushed. */
 struct ob_blk_integrity_conf {
 	bool format; /* 'tags' is overwritten: all blocks read as zeroes */
-	bool tags_fua;
+	bool
+	    fua; /* every write goes through the caches: only a torn block is -EILSEQ after power loss */
 };
-/* 'tags' needs 4096 bytes, and 8 per block rounded up to 4096; for itself alone. -EBADMSG it is not formatted for this device. */
+/* 'tags' needs 4096 bytes, and 4096 per 512 blocks; its room for more is what the volume may grow into. All tags are kept in memory and read
+ * at creation. Returns also -ENOSPC too small, -EBADMSG not formatted for this volume. */
 int ob_blk_integrity_create(const char *name, struct ob_blk *below, struct ob_blk *tags,
     const struct ob_blk_integrity_conf *conf, struct ob_blk **out, char *err, size_t err_len);
 
