@@ -174,6 +174,7 @@ int args_parse(const struct noun *n, enum verb verb, int argc, char **argv, void
 	for (int i = 0; i < argc; i++) {
 		const char *word = argv[i], *value, *eq;
 		const struct field *f = NULL;
+		char opt[64];
 		size_t len;
 		int rc;
 
@@ -185,6 +186,10 @@ int args_parse(const struct noun *n, enum verb verb, int argc, char **argv, void
 			value = eq + 1;
 		} else if (strncmp(word, "--", 2) != 0) {
 			f = next_positional(n, verb, given);
+			if (f == NULL && eq != NULL) {
+				snprintf(opt, sizeof(opt), "--%.*s", (int)(eq - word), word);
+				return unknown_option(n, verb, opt);
+			}
 			if (f == NULL)
 				return misuse(n, verb, "unexpected", word);
 			value = word;

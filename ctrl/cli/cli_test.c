@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -468,6 +469,99 @@ static void a_packet_to_trace_is_parsed(void **state)
 		assert_int_equal(parse_trace(wrong[i], &r), -EINVAL);
 }
 
+static void volume_options_land_in_the_record(void **state)
+{
+	static const char *const wrong[] = {"d0", "d0 kind=floppy size=1M", "d0 kind=ram size=1X",
+	    "d0 kind=ram size=-1", "d0 kind=ram size=", "d0 kind=ram size=17000P",
+	    "d0 kind=ram kind=ram", "d0 kind=ram sizes=1M", "kind=ram",
+	    "d0 --kind ram --state ready", "d0 --kind ram --iops x"};
+	const struct ob_bus_volume *v = (const void *)record;
+
+	(void)state;
+	assert_int_equal(parse(&noun_volume, V_ADD, "d0 kind=ram size=64M --iops 5k bw=1.5G"), 0);
+	assert_string_equal(v->name, "d0");
+	assert_int_equal(v->kind, OB_BUS_VOL_RAM);
+	assert_int_equal(v->bytes, 64 << 20);
+	assert_int_equal(v->limit[OB_BUS_LIM_IOPS], 5000);
+	assert_int_equal(v->limit[OB_BUS_LIM_BW], 1500000000);
+	assert_string_equal(shown(&noun_volume, "size"), "64M");
+	assert_string_equal(shown(&noun_volume, "key_file"), "-");
+	assert_int_equal(parse(&noun_volume, V_ADD, "d0 kind=ram size=3GiB"), 0);
+	assert_int_equal(v->bytes, 3ull << 30);
+	assert_int_equal(parse(&noun_volume, V_ADD, "d0 kind=ram size=1000"), 0);
+	assert_string_equal(shown(&noun_volume, "size"), "1000");
+	assert_int_equal(parse(&noun_volume, V_ADD, "s0 kind=stripe on=a --on b --on=c"), 0);
+	assert_int_equal(v->n_on, 3);
+	assert_string_equal(v->on[2], "c");
+	for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_int_equal(parse(&noun_volume, V_ADD, wrong[i]), -EINVAL);
+	assert_int_equal(parse(&noun_volume, V_SET, "d0 --kind ram"), -EINVAL);
+	assert_int_equal(parse(&noun_function, V_ADD, "n0 type=nvme volume=d0"), 0);
+	assert_int_equal(parse(&noun_namespace, V_ADD, "n0 volume=d0 nsid=7"), 0);
+	assert_int_equal(parse(&noun_namespace, V_ADD, "n0"), -EINVAL);
+}
+
+static void a_key_is_the_whole_of_a_file(void **state)
+{
+	static const uint8_t lengths[] = {0, 31, 32, 33, 63, 64, 65};
+	const struct ob_bus_volume *v = (const void *)record;
+	char path[] = "/tmp/ob-cli-key-XXXXXX", line[128], bytes[70];
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0);
+	memset(bytes, '\n', sizeof(bytes));
+	snprintf(line, sizeof(line), "c0 kind=crypt on=d0 key-file=%s", path);
+	for (unsigned i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		unsigned len = lengths[i];
+		bool right = len == 32 || len == 64;
+
+		assert_int_equal(ftruncate(fd, 0), 0);
+		assert_int_equal(pwrite(fd, bytes, len, 0), len);
+		assert_int_equal(parse(&noun_volume, V_ADD, line), right ? 0 : -EINVAL);
+		assert_int_equal(v->key.use, right ? OB_BUS_KEY_GIVEN : OB_BUS_KEY_NONE);
+		assert_int_equal(v->key.len, right ? len : 0);
+	}
+	close(fd);
+	unlink(path);
+	assert_int_equal(parse(&noun_volume, V_ADD, line), -EINVAL);
+}
+
+static const struct form *form(const struct form *f, const char *word)
+{
+	while (f->noun != NULL && strcmp(f->noun->word, word) != 0)
+		f++;
+	assert_non_null(f->noun);
+	return f;
+}
+
+static void words_of_a_volume_need_what_they_are_about(void **state)
+{
+	const struct form *resize = form(volume_forms, "resize"),
+			  *snapshot = form(volume_forms, "snapshot"),
+			  *rekey = form(volume_forms, "rekey"),
+			  *stats = form(volume_forms, "stats");
+	struct ob_bus_volume *v = (void *)record;
+
+	(void)state;
+	assert_int_equal(parse(resize->noun, resize->verb, "d0 size=2G"), 0);
+	assert_int_equal(v->bytes, 2ull << 30);
+	assert_int_equal(parse(resize->noun, resize->verb, "d0"), -EINVAL);
+	assert_int_equal(parse(resize->noun, resize->verb, "d0 size=2G iops=5"), -EINVAL);
+	assert_int_equal(parse(rekey->noun, rekey->verb, "d0"), -EINVAL);
+	assert_int_equal(parse(snapshot->noun, snapshot->verb, "d0"), -EINVAL);
+	assert_int_equal(parse(snapshot->noun, snapshot->verb, "d0 s1"), 0);
+	assert_int_equal(snapshot->noun->complete(record), 0);
+	assert_string_equal(v->name, "s1");
+	assert_string_equal(v->on[0], "d0");
+	assert_int_equal(v->n_on, 1);
+	assert_int_equal(v->kind, OB_BUS_VOL_SNAPSHOT);
+	assert_int_equal(parse(stats->noun, stats->verb, ""), 0);
+	assert_int_equal(parse(stats->noun, stats->verb, "d0"), 0);
+	assert_int_equal(parse(stats->noun, stats->verb, "d0 d1"), -EINVAL);
+	assert_non_null(form(function_forms, "queues"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -485,6 +579,9 @@ int main(void)
 	    cmocka_unit_test(ranges_are_read_in_three_forms),
 	    cmocka_unit_test(session_filters_and_rates),
 	    cmocka_unit_test(a_long_list_is_printed_as_it_comes),
+	    cmocka_unit_test(volume_options_land_in_the_record),
+	    cmocka_unit_test(a_key_is_the_whole_of_a_file),
+	    cmocka_unit_test(words_of_a_volume_need_what_they_are_about),
 	    cmocka_unit_test(nearest_word_is_offered_only_when_near),
 	};
 

@@ -139,9 +139,9 @@ static const struct field fields[] = {
 	FIELD(R, fresh),
 	.choices = on_off,
 	.arg = "F",
-	.help =
-	    "integrity: on makes the sums anew, and all reads zeroes; thin, clone, snapshot: off "
-	    "takes only what is there"},
+	.help = "thin, clone: on overwrites what is in a store that is not blank (noise under "
+		"encryption); integrity: on makes the sums anew, and all reads zeroes; off: only "
+		"what is there is taken, of a snapshot too"},
     {.name = "users", .head = "USERS", .kind = K_UINT, FIELD(R, n_users)},
     {.name = "used_by", .kind = K_STR, FIELD(R, user)},
     {.name = "physical_block", .kind = K_UINT, FIELD(R, phys_block_bytes)},
