@@ -323,8 +323,8 @@ static int resize(struct ob_card *c, uint32_t idx, uint64_t bytes, struct text *
 	rc = ob_blk_resize(c->volume[idx].dev, bytes);
 	if (rc == -EOPNOTSUPP && v->n_on > 0)
 		return fail(t, rc,
-		    "volume %s is as large as what it stands on lets it be: resize volume %s",
-		    v->name, v->on[v->n_on - 1]);
+		    "volume %s is as large as what it stands on lets it be: resize volume %s%s",
+		    v->name, v->on[0], v->n_on > 1 ? " and the others" : "");
 	if (rc == -EINVAL)
 		return fail(t, rc, "volume %s: %llu bytes are no multiple of its blocks of %u",
 		    v->name, (unsigned long long)bytes, info.block_bytes);

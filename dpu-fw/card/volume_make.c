@@ -110,13 +110,16 @@ static int make_thin(struct making *m, struct ob_blk **out)
 	    .store = m->below[v->n_on],
 	    .parent = v->n_on > 0 ? m->below[0] : NULL,
 	    .create = m->fresh && m->choice != 2,
+	    .overwrite = m->fresh && m->choice == 1,
 	    .bytes = v->bytes,
 	};
 	int rc = ob_blk_cow_create(v->name, &conf, out, m->err, sizeof(m->err));
 
-	if (rc == -EUCLEAN && m->err[0] == '\0')
+	if (rc == -EUCLEAN && m->fresh && m->choice == 0)
 		snprintf(m->err, sizeof(m->err),
-		    "volume %s holds something else than a thin volume; only a blank one is taken",
+		    "volume %s holds something else than a thin volume, or a damaged one; --fresh "
+		    "on "
+		    "overwrites what is none",
 		    v->store);
 	return rc;
 }
