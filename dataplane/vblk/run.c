@@ -179,7 +179,7 @@ static unsigned take(struct vblk_queue *q)
 	if (q->paused || max == 0)
 		return 0;
 	n = ob_virtq_begin(q->vq);
-	if (n == 0 && ob_virtq_available(q->vq) > 0) {
+	if (n == 0) {
 		pop_begins(q);
 		n = ob_virtq_pop(q->vq, s->chain, max, s->seg, VBLK_SCRATCH_SEGS);
 		if (n > 0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The vhost-user transport of a virtio-net function: the VMM keeps the PCI device, the card has the rings.
+/* The vhost-user transport of a virtio function: the VMM keeps the PCI device, the card has the rings.
  *
  * DPDK's rte_vhost speaks the protocol on its own thread; every event is handed to the main thread, and the rings are
- * served by our virtq engine through the vif, never by rte_vhost.
+ * served by our virtq engine through vif or vblk, never by rte_vhost.
  *
  * Not offered: live migration (dirty log), in-flight descriptor tracking, postcopy, vIOMMU. The control queue stays in the VMM,
  * which tells the card no more than which queue pairs are in use, so receive filters do not reach the card.

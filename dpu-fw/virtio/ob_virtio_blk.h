@@ -65,7 +65,8 @@ struct ob_virtio_blk_status {
 /* Makes the function and listens on the socket. A resize of 'blk' reaches the driver by itself: capacity, generation, configuration
  * interrupt. Context: main. Returns 0; -EINVAL bad conf; -EEXIST the name is taken; -EADDRINUSE somebody serves that socket; -ENOMEM; -errno. */
 int ob_virtio_blk_create(const struct ob_virtio_blk_conf *conf, struct ob_virtio_blk **out);
-/* Closes the connection, finishes what is under way, frees all; whichever transport it has. NULL is legal. Context: main. */
+/* Closes the connection, lets go of what is under way (the driver hears nothing more), frees all; whichever transport it has. NULL is legal.
+ * Context: main. */
 void ob_virtio_blk_destroy(struct ob_virtio_blk *vb);
 
 const char *ob_virtio_blk_name(const struct ob_virtio_blk *vb);
