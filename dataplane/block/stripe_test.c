@@ -163,20 +163,20 @@ static void io_waits_when_the_pools_are_empty(void **state)
 {
 	struct ob_blk *c[2] = {cut_create(4 * MIB, 1), cut_create(4 * MIB, 2)}, *b;
 	struct test_io *t = calloc(300, sizeof(*t));
-	uint8_t *buf = malloc(2 * MIB), *back = malloc(2 * MIB);
+	static uint8_t buf[256 * KIB], back[256 * KIB];
 	struct iovec *iov = calloc(512, sizeof(*iov));
 	struct ob_blk_ch *ch;
 	unsigned i, n_done;
 
 	(void)state;
-	for (i = 0; i < 2 * MIB; i++)
-		buf[i] = (uint8_t)(i * 7 + i / 4096);
+	for (i = 0; i < sizeof(buf); i++)
+		buf[i] = (uint8_t)(i * 7 + i / 512);
 	for (i = 0; i < 512; i++)
-		iov[i] = (struct iovec){buf + i * 4096, 4096};
+		iov[i] = (struct iovec){buf + i * 512, 512};
 	b = stripe(c, 2, 4096);
 	assert_int_equal(ob_blk_ch_open(b, &ch), 0);
 	for (i = 0; i < 300; i++) {
-		test_io_init(&t[i], OB_BLK_WRITE, 2048, buf, 2 * MIB);
+		test_io_init(&t[i], OB_BLK_WRITE, 2048, buf, sizeof(buf));
 		t[i].io.iov = iov;
 		t[i].io.n_iov = 512;
 		test_submit(ch, &t[i]);
@@ -190,14 +190,12 @@ static void io_waits_when_the_pools_are_empty(void **state)
 		assert_int_equal(t[i].n_done, 1);
 		assert_int_equal(t[i].io.result, 0);
 	}
-	assert_int_equal(test_rw(ch, OB_BLK_READ, 0, 2048, back, 2 * MIB), 0);
-	assert_memory_equal(buf, back, 2 * MIB);
+	assert_int_equal(test_rw(ch, OB_BLK_READ, 0, 2048, back, sizeof(back)), 0);
+	assert_memory_equal(buf, back, sizeof(buf));
 	ob_blk_ch_close(ch);
 	ob_blk_put(b);
 	put_all(c, 2);
 	free(t);
-	free(buf);
-	free(back);
 	free(iov);
 }
 
