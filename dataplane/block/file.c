@@ -246,10 +246,11 @@ static int bdev_info(struct file *f, uint64_t *bytes)
 static int regular_info(struct file *f, const struct stat *st, uint64_t *bytes)
 {
 	struct ob_blk_info *info = &f->blk.info;
+	uint32_t fs_block = (uint32_t)st->st_blksize;
 
 	*bytes = (uint64_t)st->st_size;
-	if ((uint64_t)st->st_blksize > info->block_bytes && st->st_blksize <= 65536)
-		info->phys_block_bytes = (uint32_t)st->st_blksize;
+	if (fs_block > info->block_bytes && fs_block <= 65536)
+		info->phys_block_bytes = fs_block;
 	/* A hole behind the end changes nothing; who cannot make one says so. */
 	if (!info->read_only && fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 				    (off_t)((*bytes + 4095) & ~4095ull), 4096) == 0) {
