@@ -234,7 +234,7 @@ def virtio_ram(bench, card):
 def virtio_file(bench, card, disk):
     path, size, direct = disk
     options = ("--bytes", 4096, "--qd", 32, "--span", size)
-    entries = [Entry("outboard", card.vhost("b-file", "file", "--kind", "file", "--path", path, "--read-only", "on"), options, card)]
+    entries = [Entry("outboard", card.vhost("b-file", "file", "--kind", "file", "--path", path, "--access", "ro"), options, card)]
     if wants(bench, "qsd"):
         qsd = Qsd(bench, "qsd-file")
         cache = "on" if direct else "off"
