@@ -15,6 +15,7 @@
 #define SLEEP_NS \
 	100000000u /* longest sleep when everything can wake us: bounds the harm of a lost wake-up */
 #define SAMPLE_EVERY 64
+#define SPIN_SHARE   32 /* of the longest spin: what a worker spins at least */
 
 static unsigned take_handoff(struct ob_worker *w)
 {
@@ -73,11 +74,20 @@ static void disarm_all(struct ob_worker *w)
 	}
 }
 
+/* To spin before a sleep pays where work comes before the spin ends. Work that came later shows that it did not (a disk that completes in
+ * bursts), work that came sooner that a longer spin would have met it. */
+static void learn_to_spin(struct ob_worker *w, uint64_t slept_tsc)
+{
+	w->idle_spin_tsc = slept_tsc > w->most_spin_tsc
+			       ? w->most_spin_tsc / SPIN_SHARE
+			       : RTE_MIN(w->idle_spin_tsc * 2, w->most_spin_tsc);
+}
+
 static void sleep_now(struct ob_worker *w)
 {
 	struct pollfd p = {.fd = w->epoll_fd, .events = POLLIN};
 	struct timespec ts = {.tv_nsec = SLEEP_NS};
-	uint64_t junk;
+	uint64_t junk, begun = rte_rdtsc();
 
 	if (w->n_must_poll > 0) {
 		ts.tv_nsec = w->nap_ns;
@@ -87,6 +97,7 @@ static void sleep_now(struct ob_worker *w)
 	worker_rcu_offline(w->head.id);
 	if (ppoll(&p, 1, &ts, NULL) > 0) {
 		w->counters->n_wakeups++;
+		learn_to_spin(w, rte_rdtsc() - begun);
 		/* Only our own eventfd is emptied here; a source empties its own when it is polled. */
 		if (read(w->wake_fd, &junk, sizeof(junk)) < 0)
 			junk = 0;

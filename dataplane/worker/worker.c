@@ -112,7 +112,8 @@ static int worker_create(unsigned id, const struct ob_workers_conf *conf, struct
 	w->head.cpu = conf->cpus != NULL ? conf->cpus[id] : -1;
 	w->manual = conf->manual;
 	w->poll_always = conf->poll_always;
-	w->idle_spin_tsc = rte_get_tsc_hz() * IDLE_SPIN_US / 1000000;
+	w->most_spin_tsc = rte_get_tsc_hz() * IDLE_SPIN_US / 1000000;
+	w->idle_spin_tsc = w->most_spin_tsc;
 	w->wake_fd = w->epoll_fd = -1;
 	w->mail_tail = &w->mail_head;
 	pthread_mutex_init(&w->mail_lock, NULL);

@@ -31,7 +31,8 @@ struct ob_worker {
 	unsigned n_sources, n_flushes;
 	struct ob_source *sources; /* MAX_SOURCES */
 	struct ob_flush flushes[MAX_FLUSHES];
-	uint64_t last_busy_tsc, idle_spin_tsc;
+	uint64_t last_busy_tsc;
+	uint64_t idle_spin_tsc, most_spin_tsc; /* now; at most */
 	uint32_t nap_ns;
 	unsigned n_must_poll;
 	int epoll_fd;

@@ -195,6 +195,35 @@ static void sleeping_worker_is_never_left_asleep_with_work(void **state)
 	assert_true(s.n_arms > 0);
 }
 
+/* Work once in a millisecond: 50 us of spinning before each sleep would be a thousand rounds for nothing. */
+static void work_that_comes_late_is_not_spun_for(void **state)
+{
+	struct src s = {0};
+	struct ob_source src = source;
+	struct ob_worker_counters before, after;
+
+	(void)state;
+	start(1, false, false);
+	src.arg = &s;
+	assert_int_equal(ob_worker_add_source(ob_worker_get(0), &src), 0);
+	usleep(2000);
+	for (unsigned i = 1; i <= 20; i++) {
+		unsigned spins = 0;
+
+		if (i == 11)
+			ob_worker_counters_read(0, &before);
+		__atomic_store_n(&s.work, 1, __ATOMIC_RELEASE);
+		ob_worker_wake(ob_worker_get(0));
+		while (__atomic_load_n(&s.done, __ATOMIC_RELAXED) < i && spins++ < 50000)
+			usleep(20);
+		assert_int_equal(s.done, i);
+		usleep(1000);
+	}
+	ob_worker_counters_read(0, &after);
+	assert_int_equal(ob_worker_del_source(ob_worker_get(0), &src), 0);
+	assert_true(after.n_rounds - before.n_rounds < 10 * 250);
+}
+
 static void source_fd_wakes_the_worker(void **state)
 {
 	struct src s = {0};
@@ -390,6 +419,7 @@ int main(void)
 	    cmocka_unit_test_teardown(posts_run_in_order_before_a_later_call, stop),
 	    cmocka_unit_test_teardown(manual_round_polls_sources_then_flushes, stop),
 	    cmocka_unit_test_teardown(sleeping_worker_is_never_left_asleep_with_work, stop),
+	    cmocka_unit_test_teardown(work_that_comes_late_is_not_spun_for, stop),
 	    cmocka_unit_test_teardown(source_fd_wakes_the_worker, stop),
 	    cmocka_unit_test_teardown(deferred_free_waits_for_every_worker, stop),
 	    cmocka_unit_test_teardown(sleeping_workers_do_not_delay_a_grace_period, stop),
