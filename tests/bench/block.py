@@ -205,14 +205,13 @@ def virtio_ram(bench, card):
     options = ("--bytes", 4096, "--qd", 32, "--check", "--span", SPAN)
     ours = card.vhost("b-ram", "ram", "--kind", "ram", "--size", "64M")
     entries = [Entry("outboard", ours, options, card), Entry("outboard, packed", ours, (*options, "--packed"), card)]
-    image = None
+    best = None
     if wants(bench, "qsd"):
         # Its RAM disk is a file in tmpfs; the page cache in between is the same memory.
         image = pathlib.Path(TMPFS) / f"{bench.dir.name}.img"
         bench.folders.append(image)
         image.touch()
         os.truncate(image, SPAN)
-        best = None
         for aio in ("threads", "io_uring"):
             qsd = Qsd(bench, f"qsd-ram-{aio}")
             target = qsd.start("ram", f"driver=file,filename={image},aio={aio}")
@@ -229,21 +228,29 @@ def virtio_ram(bench, card):
     stamp(bench, ours, SPAN)
     rows = rounds(bench, "virtio-blk, RAM, random read", entries, 4096, 32)
     over(bench, "virtio_blk_over_qsd_ram", rows, "outboard", "qsd")
+    if best:
+        best[1].stop()
 
 
-def virtio_file(bench, card, disk):
+def virtio_file(bench, card, disk, cached):
+    """'cached': through the page cache, which holds all of it: software alone. Else past it: the medium's pace, the same for both."""
     path, size, direct = disk
     options = ("--bytes", 4096, "--qd", 32, "--span", size)
-    entries = [Entry("outboard", card.vhost("b-file", "file", "--kind", "file", "--path", path, "--access", "ro"), options, card)]
+    what = "cached" if cached else "file"
+    target = card.vhost(f"b-{what}", what, "--kind", "file", "--path", path, "--access", "ro", "--cache", "buffered" if cached or not direct else "direct")
+    entries = [Entry("outboard", target, options, card)]
     if wants(bench, "qsd"):
-        qsd = Qsd(bench, "qsd-file")
-        cache = "on" if direct else "off"
-        target = qsd.start("file", f"driver=file,filename={path},aio=io_uring,cache.direct={cache},locking=off")
-        entries.append(Entry("qsd", target, options, qsd))
-    rows = rounds(bench, "virtio-blk, file, random read", entries, 4096, 32)
-    over(bench, "virtio_blk_over_qsd_file", rows, "outboard", "qsd")
-    card.ctl("function", "del", "b-file")
-    card.ctl("volume", "del", "file")
+        qsd = Qsd(bench, f"qsd-{what}")
+        direct = "off" if cached or not direct else "on"
+        entries.append(Entry("qsd", qsd.start(what, f"driver=file,filename={path},aio=io_uring,cache.direct={direct},locking=off"), options, qsd))
+    if cached:
+        run("dd", f"if={path}", "of=/dev/null", "bs=1M", timeout=300)
+    rows = rounds(bench, f"virtio-blk, {what if cached else 'direct'} file, random read", entries, 4096, 32)
+    over(bench, "virtio_blk_over_qsd_file" + ("_cached" if cached else ""), rows, "outboard", "qsd")
+    if wants(bench, "qsd"):
+        qsd.stop()
+    card.ctl("function", "del", f"b-{what}")
+    card.ctl("volume", "del", what)
 
 
 # ---- the devices by themselves ---------------------------------------------------------------------------------------
@@ -318,6 +325,7 @@ def block(bench):
         card = Card(bench, "outboard", "sleep").start()
         nvme_null(bench, card)
         virtio_ram(bench, card)
-        virtio_file(bench, card, disk)
+        virtio_file(bench, card, disk, False)
+        virtio_file(bench, card, disk, True)
         card.stop()
         one_at_a_time(bench)

@@ -6,6 +6,8 @@
  *   block_initiator null|ram|file|crypt [PATH] [OPTION...]  the device itself, in this process
  *   block_initiator stamp SOCKET|PATH ...                   writes what the runs check: each block begins with its own offset
  */
+#include "block_initiator.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <sched.h>
@@ -13,8 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-#include "block_initiator.h"
 
 #define WARM_SHARE  10	       /* a tenth of the time goes by before it counts */
 #define MAX_SAMPLES (1u << 21) /* latencies that are kept */
