@@ -135,6 +135,15 @@ static uint16_t crypto_erase(struct nvme_format *f)
 	return rc == 0 ? 0 : NVME_SC_INTERNAL;
 }
 
+/* A volume is formatted by one controller at a time. */
+static bool others_format(const struct ob_nvme *c, const struct ob_nvme_ns *ns)
+{
+	for (const struct ob_nvme *o = nvme_all; o != NULL; o = o->next)
+		if (o != c && o->format != NULL && o->format->ns == ns)
+			return true;
+	return false;
+}
+
 static void begin_ns(struct nvme_format *f)
 {
 	struct nvme_format_nvm_start_event ev = {
@@ -144,6 +153,12 @@ static void begin_ns(struct nvme_format *f)
 	struct ob_blk_info info;
 	uint16_t status;
 
+	/* It may have begun since this command was checked (broadcast). */
+	if (others_format(f->c, nvme_ns(f->c, f->nsid))) {
+		f->status = NVME_SC_FORMAT_IN_PROGRESS;
+		next_ns(f);
+		return;
+	}
 	nvme_pel_add(f->c, NVME_PEL_FORMAT_START_EVENT, 1, &ev, sizeof(ev));
 	f->ns = ob_nvme_ns_get(nvme_ns(f->c, f->nsid));
 	ob_nvme_ns_set_formatting(f->ns, true);
@@ -203,10 +218,7 @@ static uint16_t check_ns(struct ob_nvme *c, uint32_t nsid, uint32_t cdw10)
 		return nvme_bad(c, 10, 0, NVME_CMD(NVME_SC_INVALID_FORMAT));
 	if (i.wp != OB_NVME_WP_NONE || i.read_only)
 		return NVME_GEN(NVME_SC_NS_WRITE_PROTECTED);
-	for (const struct ob_nvme *o = nvme_all; o != NULL; o = o->next)
-		if (o->format != NULL && o->format->ns == ns)
-			return NVME_SC_FORMAT_IN_PROGRESS;
-	return 0;
+	return others_format(c, ns) ? NVME_SC_FORMAT_IN_PROGRESS : 0;
 }
 
 static uint16_t check(struct ob_nvme *c, const struct ob_nvme_sqe *e)

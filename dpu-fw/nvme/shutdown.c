@@ -34,7 +34,7 @@ static void flushed(void *arg, int result)
 {
 	struct nvme_shutdown *s = arg;
 
-	if (result != 0)
+	if (result != 0 && nvme_may_log(s->c))
 		nvme_log(ERR, s->c, "namespace %u was not flushed at shutdown: %s", s->nsid,
 		    strerror(-result));
 	leave(s);
@@ -55,7 +55,9 @@ static bool flush_next(struct nvme_shutdown *s)
 		if (!info.volatile_cache)
 			continue;
 		if (nvme_job_open(s->c->conf.base, ob_nvme_ns_blk(ns), &s->job) != 0) {
-			nvme_log(ERR, s->c, "namespace %u was not flushed at shutdown", s->nsid);
+			if (nvme_may_log(s->c))
+				nvme_log(ERR, s->c, "namespace %u was not flushed at shutdown",
+				    s->nsid);
 			continue;
 		}
 		s->ns = ob_nvme_ns_get(ns);
