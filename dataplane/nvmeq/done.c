@@ -44,6 +44,9 @@ ob_nvme_status_t nvmeq_blk_status(const struct nvmeq_req *r, int result)
 			return OB_NVME_ERR(NVME_SC_INVALID_NS);
 		if (r->nsw != NULL && r->nsw->preempted)
 			return OB_NVME_ERR(NVME_SC_CMD_ABORTED_PREMEPT);
+		if (r->nsw != NULL &&
+		    (__atomic_load_n(&r->nsw->att->gate, __ATOMIC_RELAXED) & NVMEQ_GATE_FORMAT))
+			return OB_NVME_SC(NVME_SCT_GENERIC, NVME_SC_FORMAT_IN_PROGRESS);
 		return OB_NVME_SC(NVME_SCT_GENERIC, NVME_SC_ABORT_QUEUE);
 	default:
 		return OB_NVME_SC(NVME_SCT_MEDIA,

@@ -223,6 +223,17 @@ int ob_nvme_ns_set_wp(struct ob_nvme_ns *ns, enum ob_nvme_wp wp)
 	return 0;
 }
 
+ob_nvme_status_t ob_nvmeq_may_format(const struct ob_nvmeq *q, uint32_t nsid)
+{
+	const struct ob_nvme_ns *ns = ob_nvmeq_ns(q, nsid);
+
+	if (ns == NULL)
+		return OB_NVME_ERR(NVME_SC_INVALID_NS);
+	return nvmeq_resv_deny(ns, q->hostid) & NVMEQ_GATE_WRITE
+		   ? OB_NVME_ERR(NVME_SC_RESERVATION_CONFLICT)
+		   : 0;
+}
+
 void ob_nvme_ns_set_formatting(struct ob_nvme_ns *ns, bool on)
 {
 	ns->formatting = on;

@@ -111,6 +111,8 @@ void ob_nvmeq_drain(struct ob_nvmeq *q, uint32_t nsid)
 			c.nsw = nsid - 1 < OB_NVMEQ_MAX_NS ? c.nw->ns[nsid - 1] : NULL;
 			if (c.nsw == NULL)
 				continue;
+			/* Nothing new comes then, and what is throttled may take any time. */
+			c.cancel = c.nsw->att->ns->formatting;
 		}
 		wait_for(&c);
 	}

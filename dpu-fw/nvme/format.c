@@ -218,7 +218,9 @@ static uint16_t check_ns(struct ob_nvme *c, uint32_t nsid, uint32_t cdw10)
 		return nvme_bad(c, 10, 0, NVME_CMD(NVME_SC_INVALID_FORMAT));
 	if (i.wp != OB_NVME_WP_NONE || i.read_only)
 		return NVME_GEN(NVME_SC_NS_WRITE_PROTECTED);
-	return others_format(c, ns) ? NVME_SC_FORMAT_IN_PROGRESS : 0;
+	if (others_format(c, ns))
+		return NVME_SC_FORMAT_IN_PROGRESS;
+	return ob_nvmeq_may_format(c->q, nsid);
 }
 
 static uint16_t check(struct ob_nvme *c, const struct ob_nvme_sqe *e)

@@ -371,6 +371,80 @@ static void format_is_checked(void **state)
 	assert_int_equal(t_do(t, nvme_admin_format_nvm, 0, 0, 0, NULL), NVME_SC_INVALID_NS);
 }
 
+static void set_host(struct t *t, uint8_t id)
+{
+	memset(t_mem(t, t->data), id, 16);
+	assert_int_equal(t_set_feature(t, NVME_FEAT_FID_HOST_ID, 1, NULL), 0);
+}
+
+static void another_hosts_reservation_forbids_a_format(void **state)
+{
+	struct t *t = *state;
+	struct t_q q = t_io_queues(t, 1);
+	const uint64_t keys[2] = {0, 0x1234};
+	struct ob_nvme_sqe e = {.opcode = nvme_cmd_resv_register, .nsid = 1, .dptr = {t->data, 0}};
+	struct t_cqe c;
+
+	set_host(t, 1);
+	memcpy(t_mem(t, t->data), keys, sizeof(keys));
+	t_put(t, &q, &e);
+	e.opcode = nvme_cmd_resv_acquire;
+	e.cdw10 = 1 << 8; /* write exclusive */
+	t_write(0x1008, q.tail, 4);
+	t_run(t);
+	assert_true(t_reap(t, &q, 0x100c, &c));
+	assert_int_equal(c.status >> 1, 0);
+	memcpy(t_mem(t, t->data), &keys[1], 8);
+	t_put(t, &q, &e);
+	t_write(0x1008, q.tail, 4);
+	t_run(t);
+	assert_true(t_reap(t, &q, 0x100c, &c));
+	assert_int_equal(c.status >> 1, 0);
+	assert_int_equal(t_do(t, nvme_admin_format_nvm, 1, 0, 0, NULL), 0);
+	set_host(t, 2);
+	assert_int_equal(
+	    t_do(t, nvme_admin_format_nvm, 1, 0, 0, NULL), NVME_SC_RESERVATION_CONFLICT);
+}
+
+static void format_ends_what_waits_for_a_limit(void **state)
+{
+	struct t *t = *state;
+	struct ob_blk_qos_conf qc = {0};
+	struct ob_nvme_ns_conf nc = {.name = "slow", .ana_group = 1};
+	struct ob_blk *ram;
+	struct ob_nvme_ns *slow;
+	struct t_q q = t_io_queues(t, 1);
+	uint32_t nsid = 0;
+	struct t_cqe c;
+	char err[128];
+	unsigned n = 0;
+
+	assert_int_equal(ob_blk_ram_create("r", 1 << 20, 512, &ram, err, sizeof(err)), 0);
+	qc.rate[OB_BLK_QOS_READ_IOPS] = 1;
+	assert_int_equal(ob_blk_qos_create("q", ram, &qc, &nc.blk, err, sizeof(err)), 0);
+	assert_int_equal(ob_nvme_ns_create(&nc, &slow), 0);
+	assert_int_equal(ob_nvme_add_ns(t->c, &nsid, slow), 0);
+	for (uint16_t i = 0; i < 8; i++) {
+		struct ob_nvme_sqe e = {.opcode = nvme_cmd_read,
+		    .cid = i,
+		    .nsid = nsid,
+		    .dptr = {t->data, 0},
+		    .cdw12 = 7};
+
+		t_put(t, &q, &e);
+	}
+	t_write(0x1008, q.tail, 4);
+	for (unsigned i = 0; i < 10; i++)
+		ob_worker_round(t->w);
+	assert_int_equal(t_do(t, nvme_admin_format_nvm, nsid, 1, 0, NULL), 0);
+	while (t_reap(t, &q, 0x100c, &c))
+		n += (c.status >> 1 & T_STATUS) == NVME_SC_FORMAT_IN_PROGRESS;
+	assert_true(n >= 4);
+	ob_blk_put(nc.blk);
+	ob_blk_put(ram);
+	ob_nvme_ns_put(slow);
+}
+
 static void a_reset_ends_a_format_and_the_namespace_works_again(void **state)
 {
 	struct t *t = *state;
@@ -637,6 +711,8 @@ int main(void)
 	    TE(format_erases_user_data),
 	    TH(crypto_erase_is_the_cards),
 	    TE(format_is_checked),
+	    TE(another_hosts_reservation_forbids_a_format),
+	    TE(format_ends_what_waits_for_a_limit),
 	    TE(a_reset_ends_a_format_and_the_namespace_works_again),
 	    TE(a_namespace_taken_away_ends_its_format),
 	    TE(self_tests_run_and_are_recorded),

@@ -56,8 +56,8 @@ static bool flush_next(struct nvme_shutdown *s)
 			continue;
 		if (nvme_job_open(s->c->conf.base, ob_nvme_ns_blk(ns), &s->job) != 0) {
 			if (nvme_may_log(s->c))
-				nvme_log(ERR, s->c, "namespace %u was not flushed at shutdown",
-				    s->nsid);
+				nvme_log(
+				    ERR, s->c, "namespace %u was not flushed at shutdown", s->nsid);
 			continue;
 		}
 		s->ns = ob_nvme_ns_get(ns);
