@@ -263,8 +263,11 @@ static void effects_tell_of_what_is_there(void **state)
 static void ana_lists_groups_with_their_state(void **state)
 {
 	struct t *t = *state;
+	struct ob_nvme_ns_conf nc = {.name = "two", .blk = ob_nvme_ns_blk(t->ns), .ana_group = 9};
 	const struct nvme_ana_log *l = t_mem(t, t->data);
+	struct ob_nvme_ns *second;
 	struct ob_nvme_sqe e;
+	uint32_t nsid = 2;
 
 	assert_int_equal(ob_nvme_set_ana(t->c, 1, OB_NVME_ANA_NON_OPTIMIZED), 0);
 	assert_int_equal(t_log(t, NVME_LOG_LID_ANA, 0, 512, false), 0);
@@ -277,6 +280,13 @@ static void ana_lists_groups_with_their_state(void **state)
 	e = t_cmd(t, nvme_admin_get_log_page, 0, NVME_LOG_LID_ANA | 1 << 8 | 63u << 16, 0);
 	assert_int_equal(t_admin(t, &e, NULL), 0);
 	assert_int_equal(l->descs[0].nnsids, 0);
+	assert_int_equal(ob_nvme_ns_create(&nc, &second), 0);
+	assert_int_equal(ob_nvme_add_ns(t->c, &nsid, second), 0);
+	assert_int_equal(t_log(t, NVME_LOG_LID_ANA, 0, 512, false), 0);
+	assert_int_equal(l->ngrps, 2);
+	assert_int_equal(((uint8_t *)t_mem(t, t->data))[16 + 36], 9);
+	assert_int_equal(((uint8_t *)t_mem(t, t->data))[16 + 36 + 32], 2);
+	ob_nvme_ns_put(second);
 }
 
 static uint16_t pel(struct t *t, unsigned action, uint32_t off, uint32_t len)

@@ -195,13 +195,13 @@ static uint16_t log_selftest(struct ob_nvme *c, const struct log_request *r, uin
 #define ANA_HEADER sizeof(struct nvme_ana_log)
 #define ANA_BYTES  (ANA_HEADER + OB_NVME_MAX_NS * (sizeof(struct nvme_ana_group_desc) + 4))
 
-/* Appends the group 'id' with its namespaces. Returns its bytes, 0: no namespace of it is attached. */
+/* Appends the group 'id' with its namespaces; 'buf' has no alignment. Returns its bytes, 0: no namespace of it is attached. */
 static size_t ana_group(struct ob_nvme *c, uint32_t id, bool groups_only, uint8_t *buf)
 {
-	struct nvme_ana_group_desc *d = (struct nvme_ana_group_desc *)(void *)buf;
+	struct nvme_ana_group_desc d = {.grpid = rte_cpu_to_le_32(id)};
 	struct ob_nvme_ns_info i;
 	uint64_t changes = 0;
-	uint32_t n = 0;
+	uint32_t n = 0, le;
 
 	for (uint32_t nsid = 1; nsid <= OB_NVME_MAX_NS; nsid++) {
 		if (!nvme_ns_attached(c, nsid))
@@ -210,19 +210,20 @@ static size_t ana_group(struct ob_nvme *c, uint32_t id, bool groups_only, uint8_
 		if (i.ana_group != id)
 			continue;
 		if (n == 0)
-			d->state = (uint8_t)ob_nvmeq_ana(c->q, nsid);
+			d.state = (uint8_t)ob_nvmeq_ana(c->q, nsid);
+		le = rte_cpu_to_le_32(nsid);
 		if (!groups_only)
-			d->nsids[n] = rte_cpu_to_le_32(nsid);
+			memcpy(buf + sizeof(d) + 4 * n, &le, sizeof(le));
 		n++;
 		if (c->st->ns[nsid - 1].ana_count > changes)
 			changes = c->st->ns[nsid - 1].ana_count;
 	}
 	if (n == 0)
 		return 0;
-	d->grpid = rte_cpu_to_le_32(id);
-	d->nnsids = rte_cpu_to_le_32(groups_only ? 0 : n);
-	d->chgcnt = rte_cpu_to_le_64(changes);
-	return sizeof(*d) + (groups_only ? 0 : 4 * n);
+	d.nnsids = rte_cpu_to_le_32(groups_only ? 0 : n);
+	d.chgcnt = rte_cpu_to_le_64(changes);
+	memcpy(buf, &d, sizeof(d));
+	return sizeof(d) + (groups_only ? 0 : 4 * n);
 }
 
 static uint16_t log_ana(struct ob_nvme *c, const struct log_request *r, uint8_t *buf)

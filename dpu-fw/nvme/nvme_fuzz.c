@@ -5,6 +5,7 @@
  * Input: a sequence of {op, arguments}. Its bytes are taken as they come; a short one ends the run. */
 #include "nvme.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -46,6 +47,61 @@ static struct ob_nvme_ns *vol[2];
 static struct ob_nvme *ctrl;
 static uint16_t admin_tail, io_tail;
 static bool mapped;
+
+static struct ob_nvme_ns *make_vol(const char *name)
+{
+	struct ob_nvme_ns_conf nc = {.ana_group = 1, .uuid = {(uint8_t)name[0]}};
+	struct ob_nvme_ns *ns;
+	char err[128];
+
+	memcpy(nc.name, name, strlen(name));
+	if (ob_blk_ram_create(name, VOL_BYTES, 512, &nc.blk, err, sizeof(err)) != 0 ||
+	    ob_nvme_ns_create(&nc, &ns) != 0)
+		abort();
+	ob_blk_put(nc.blk);
+	return ns;
+}
+
+/* ---- the card's hooks ---- */
+
+static int hook_update(void *ctx, const void *image, size_t len, unsigned slot, bool now)
+{
+	(void)ctx;
+	(void)slot;
+	(void)now;
+	return len > 4096 ? -EINVAL : -(int)(((const uint8_t *)image)[0] & 1);
+}
+
+static int hook_create(
+    void *ctx, uint64_t blocks, uint32_t block_bytes, bool shared, struct ob_nvme_ns **ns)
+{
+	(void)ctx;
+	(void)shared;
+	if (blocks > VOL_BYTES / block_bytes)
+		return -ENOSPC;
+	*ns = make_vol("made");
+	return 0;
+}
+
+static int hook_delete(void *ctx, struct ob_nvme_ns *ns)
+{
+	(void)ctx;
+	(void)ns;
+	return 0;
+}
+
+static int hook_erase(void *ctx, struct ob_nvme_ns *ns)
+{
+	(void)ctx;
+	return ns == vol[1] ? -ENOTSUP : 0;
+}
+
+static const struct ob_nvme_hooks hooks = {
+    .update = hook_update,
+    .ns_create = hook_create,
+    .ns_delete = hook_delete,
+    .crypto_erase = hook_erase,
+};
 
 static uint64_t take(struct input *in, unsigned n)
 {
@@ -277,20 +333,6 @@ static void check_canary(void)
 			abort();
 }
 
-static struct ob_nvme_ns *make_vol(const char *name)
-{
-	struct ob_nvme_ns_conf nc = {.ana_group = 1, .uuid = {(uint8_t)name[0]}};
-	struct ob_nvme_ns *ns;
-	char err[128];
-
-	memcpy(nc.name, name, strlen(name));
-	if (ob_blk_ram_create(name, VOL_BYTES, 512, &nc.blk, err, sizeof(err)) != 0 ||
-	    ob_nvme_ns_create(&nc, &ns) != 0)
-		abort();
-	ob_blk_put(nc.blk);
-	return ns;
-}
-
 static void init(void)
 {
 	struct ob_workers_conf wc = {.n_workers = 1, .manual = true};
@@ -321,6 +363,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	    .cntlid = 1,
 	    .n_qpairs = N_QPAIRS,
 	    .queue_entries = 64,
+	    .hooks = &hooks,
 	};
 	uint32_t nsid = 1;
 

@@ -76,6 +76,12 @@ SEEDS = {
                 card(2, 1) + TURNS,
     'manage': up() + mem(DATA, image(64)) + admin(0xd, 0, 0) + admin(0xd, 1, 1) + mem(DATA, b'\1\0\1\0') + admin(0x15, 1, 1) + admin(0x15, 1, 0) +
               card(1, 0) + admin(0x15, 2, 1) + admin(0xd, 0xff, 1),
+    'firmware': up() + mem(DATA, bytes(64)) + admin(0x11, 0, 15, 1024) + admin(0x10, 0, 2 | 1 << 3) + admin(0x11, 0, 1023) + admin(0x11, 0, 15, 1024) +
+                admin(0x10, 0, 2 | 1 << 3) + log(3) + admin(0x11, 0, 1023) + admin(0x10, 0, 0 | 3 << 3) + admin(0x10, 0, 1 | 2 << 3) +
+                admin(0x10, 0, 2 | 2 << 3) + admin(0x10, 0, 2 | 6 << 3) + reg(CC, 0) + up() + log(3),
+    'made': up() + QUEUE_PAIR + mem(DATA, image(64)) + admin(0xd, 0, 0) + mem(DATA, b'\1\0\1\0') + admin(0x15, 2, 0) + io(1, 2) + TURNS +
+            admin(0x15, 2, 1) + admin(0x15, 2, 0) + admin(0x80, 2, 2 << 9) + TURNS + admin(0xd, 2, 1) + io(2, 2) + TURNS +
+            mem(DATA, image(64, 64, 1)) + admin(0xd, 0, 0) + admin(0xd, 0xff, 1),
     'queues': up() + QUEUE_PAIR + admin(4, 0, 1) + admin(0, 0, 1) + admin(4, 0, 1) + QUEUE_PAIR + io(2) + bell(8, 9) + bell(12, 3) + TURNS +
               admin(8, 0, 1 | 7 << 16),
     'reset': up() + QUEUE_PAIR + io(1, n=8) + reg(CC, 0x460000 | 1 << 14 | 1) + TURNS + up() + QUEUE_PAIR + host(0) + up() + reg(0x20, 0x4e564d65) + up() +
