@@ -56,7 +56,7 @@ static const struct field fields[] = {
 	FIELD(R, access),
 	.choices = access_modes,
 	.arg = "A",
-	.help = "read only or not; default rw"},
+	.help = "of a file: read only or not, and so what stands on it; default rw"},
     {.name = "path",
 	.kind = K_STR,
 	.flags = F_ADD,

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ob_block.h"
+
 #define DEFAULT_BLK_QUEUE  256
 #define DEFAULT_NVME_QUEUE 1024
 #define DEFAULT_NVME_PAIRS 16
@@ -93,13 +95,17 @@ static int start_blk(struct ob_card *c, uint32_t fn, uint32_t volume, struct tex
 	    .n_queues = r->n_pairs,
 	    .queue_size = r->queue_size,
 	    .packed = r->packed == 1,
-	    .read_only = c->volume_rec[volume].conf.access == 2,
 	    .id = r->volume,
 	    .serial = c->serial,
 	};
+	struct ob_blk_info info;
 	int rc = volume_top(c, volume, &conf.blk, t);
 
-	return rc < 0 ? rc : c->conf.models->create_blk(&conf, r->transport, &c->fn[fn]);
+	if (rc < 0)
+		return rc;
+	ob_blk_info(conf.blk, &info);
+	conf.read_only = info.read_only;
+	return c->conf.models->create_blk(&conf, r->transport, &c->fn[fn]);
 }
 
 static int start_nvme(struct ob_card *c, uint32_t fn, uint32_t volume, struct text *t)

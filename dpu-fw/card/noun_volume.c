@@ -130,6 +130,9 @@ static int check_kind(const struct ob_bus_volume *r, struct text *t)
 		    k->min_on, k->max_on, r->n_on);
 	if (r->cache != 0 && r->kind != OB_BUS_VOL_FILE)
 		return fail(t, -EINVAL, "only a file volume has --cache");
+	if (r->access == 2 && r->kind != OB_BUS_VOL_FILE)
+		return fail(t, -EINVAL,
+		    "only a file volume has --access ro; what stands on one is read only as well");
 	if (r->discard != 0 && r->kind != OB_BUS_VOL_CRYPT)
 		return fail(t, -EINVAL, "only a crypt volume has --discard");
 	if (r->fresh != 0 && k->store == NO && r->kind != OB_BUS_VOL_SNAPSHOT)
@@ -287,7 +290,8 @@ static int check_same(
 	volume_info(c, idx, &info);
 	for (unsigned i = 0; on && i < r->n_on; i++)
 		on = strncmp(r->on[i], now->on[i], OB_BUS_NAME) == 0;
-	if (on && r->kind == now->kind && (r->access == 0 || r->access == now->access) &&
+	if (on && r->kind == now->kind &&
+	    (r->access == 0 || r->access == now->access || (r->access == 2) == info.read_only) &&
 	    (r->cache == 0 || r->cache == now->cache) &&
 	    (r->block_bytes == 0 || r->block_bytes == now->block_bytes ||
 		r->block_bytes == info.block_bytes) &&

@@ -45,6 +45,7 @@ static void volume_fields_are_checked(void **state)
 	REFUSED(OB_BUS_VOLUME, v, bad.bytes = 0, -EINVAL, "--size");
 	REFUSED(OB_BUS_VOLUME, v, bad.bytes = 1000, -EINVAL, "512");
 	REFUSED(OB_BUS_VOLUME, v, bad.access = 3, -EINVAL, "access");
+	REFUSED(OB_BUS_VOLUME, v, bad.access = 2, -EINVAL, "--access");
 	REFUSED(OB_BUS_VOLUME, v, bad.block_bytes = 1024, -EINVAL, "block");
 	REFUSED(OB_BUS_VOLUME, v, bad.path[0] = '/', -EINVAL, "--path");
 	REFUSED(OB_BUS_VOLUME, v, memset(bad.path, 'x', sizeof(bad.path)), -EINVAL, "path");
@@ -326,6 +327,54 @@ static void stats_count_what_passes(void **state)
 	assert_int_equal(send_rec(OB_BUS_LIST, OB_BUS_VOLUME_STATS, &want, sizeof(want)), -ENOENT);
 }
 
+static void a_clone_of_a_snapshot_has_writes_of_its_own(void **state)
+{
+	struct ob_bus_volume s0 = volume("s0", OB_BUS_VOL_RAM, 16 * MB),
+			     s1 = volume("s1", OB_BUS_VOL_RAM, 16 * MB);
+	struct ob_bus_volume t = volume("t0", OB_BUS_VOL_THIN, 4 * MB),
+			     snap = layer("snap", OB_BUS_VOL_SNAPSHOT, "t0");
+	struct ob_bus_volume cl = layer("cl", OB_BUS_VOL_CLONE, "snap");
+	struct ob_bus_function bt = disk("bt", OB_BUS_BLK, "t0"), bc = disk("bc", OB_BUS_BLK, "cl");
+	uint8_t a[4096], b[4096], in[4096];
+	struct ob_bus_volume r;
+
+	(void)state;
+	memset(a, 0xaa, sizeof(a));
+	memset(b, 0xbb, sizeof(b));
+	strcpy(t.store, "s0");
+	strcpy(cl.store, "s1");
+	assert_int_equal(ADD(OB_BUS_VOLUME, s0), 0);
+	assert_int_equal(ADD(OB_BUS_VOLUME, s1), 0);
+	assert_int_equal(ADD(OB_BUS_VOLUME, t), 0);
+	assert_int_equal(ADD(OB_BUS_FUNCTION, bt), 0);
+	assert_int_equal(do_io(fake_models.last_blk.blk, OB_BLK_WRITE, 8192, a), 0);
+	/* While a function has it. */
+	assert_int_equal(ADD(OB_BUS_VOLUME, snap), 0);
+	r = shown_volume("snap");
+	assert_int_equal(r.access, 2);
+	assert_int_equal(SET(OB_BUS_VOLUME, r), 0); /* unchanged, as clients send it */
+	assert_int_equal(do_io(fake_models.last_blk.blk, OB_BLK_WRITE, 8192, b), 0);
+	assert_int_equal(ADD(OB_BUS_VOLUME, cl), 0);
+	assert_int_equal(ADD(OB_BUS_FUNCTION, bc), 0);
+	assert_int_equal(do_io(fake_models.last_blk.blk, OB_BLK_READ, 8192, in), 0);
+	assert_memory_equal(in, a, sizeof(in));
+	assert_int_equal(do_io(fake_models.last_blk.blk, OB_BLK_WRITE, 8192, b), 0);
+	assert_int_equal(DEL(OB_BUS_VOLUME, snap), -EBUSY);
+	assert_true(says("volume cl"));
+	assert_int_equal(DEL(OB_BUS_VOLUME, s1), -EBUSY);
+	assert_int_equal(DEL(OB_BUS_FUNCTION, bc), 0);
+	bc = disk("bc", OB_BUS_BLK, "snap");
+	assert_int_equal(ADD(OB_BUS_FUNCTION, bc), 0);
+	assert_true(fake_models.last_blk.read_only);
+	assert_int_equal(do_io(fake_models.last_blk.blk, OB_BLK_READ, 8192, in), 0);
+	assert_memory_equal(in, a, sizeof(in));
+	assert_int_equal(DEL(OB_BUS_FUNCTION, bc), 0);
+	assert_int_equal(DEL(OB_BUS_VOLUME, cl), 0);
+	assert_int_equal(DEL(OB_BUS_VOLUME, snap), 0);
+	assert_int_equal(ADD(OB_BUS_VOLUME, snap), 0); /* its space and name are free again */
+	assert_int_equal(DEL(OB_BUS_VOLUME, t), -EBUSY);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, volume_setup, volume_teardown)
@@ -335,7 +384,7 @@ int main(void)
 	    T(only_a_shared_or_read_only_volume_has_two_functions),
 	    T(limits_change_on_a_live_volume), T(a_volume_grows_under_its_function),
 	    T(what_cannot_change_is_refused), T(volumes_are_opened_again_after_a_restart),
-	    T(stats_count_what_passes)};
+	    T(stats_count_what_passes), T(a_clone_of_a_snapshot_has_writes_of_its_own)};
 
 	rte_log_set_global_level(RTE_LOG_ERR);
 	return cmocka_run_group_tests(tests, NULL, NULL);

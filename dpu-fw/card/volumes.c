@@ -11,6 +11,7 @@
 #include <rte_log.h>
 
 #include "ob_block.h"
+#include "ob_nvmeq.h"
 #include "volume_make.h"
 
 RTE_LOG_REGISTER(volume_log, ob.volume, NOTICE);
@@ -109,6 +110,7 @@ void volume_close(struct ob_card *c, uint32_t idx)
 {
 	struct volume *v = &c->volume[idx];
 
+	ob_nvme_ns_put(v->ns);
 	ob_blk_put(v->top);
 	ob_blk_put(v->dev);
 	memset(v, 0, sizeof(*v));
