@@ -4,6 +4,7 @@
 
 #include "test_card.h"
 
+#include <liburing.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -42,10 +43,21 @@ static inline struct ob_bus_volume volume(const char *name, uint8_t kind, uint64
 	return r;
 }
 
+/* Emulators and some containers have none. */
+static inline void need_io_uring(void)
+{
+	struct io_uring ring;
+
+	if (io_uring_queue_init(4, &ring, 0) < 0)
+		skip();
+	io_uring_queue_exit(&ring);
+}
+
 static inline struct ob_bus_volume file_volume(const char *name, uint64_t bytes)
 {
 	struct ob_bus_volume r = volume(name, OB_BUS_VOL_FILE, bytes);
 
+	need_io_uring();
 	/* Temporary folders may lie where O_DIRECT is not known. */
 	r.cache = 2;
 	snprintf(r.path, sizeof(r.path), "%s", file_a);
