@@ -9,7 +9,7 @@
  * Channels meet at the pages, under short locks. One write of a page is under way at a time; tags that change meanwhile ride in the next.
  * A piece is only ever moved on by its own channel: others put it into that channel's inbox.
  */
-#include "integrity_priv.h"
+#include "integrity_ch.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -17,106 +17,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define N_OPS	    256u
-#define N_PIECES    256u
-#define N_SETTLERS  16u /* pages that a FLUSH writes at once */
 #define MAX_REREADS 64u
 
-enum step {
-	START,	    /* a busy block was in the way */
-	WRITE_PAGE, /* tags wait in the page, and it is ours to write */
-	TAGS_DONE,
-	FLUSH_TURN,
-};
-
-struct op {
-	struct ob_blk_io *up; /* NULL: free */
-	uint64_t at;	      /* of 'up', for which pieces exist */
-	uint32_t n_out;
-	int result;
-	struct op *next;
-};
-
-struct piece {
-	struct ob_blk_io io;
-	struct iovec iov; /* of the page */
-	struct integ_ch *c;
-	struct op *op;
-	struct piece *next; /* of a page's list, or of free ones */
-	struct piece *inbox_next;
-	uint8_t *page_copy;
-	uint64_t page;
-	uint64_t at;	   /* bytes of op->up */
-	uint32_t first, n; /* tags of the page */
-	uint32_t gen;
-	uint16_t n_rereads;
-	uint8_t step;	      /* enum step, while in an inbox */
-	bool settler, in_use; /* in_use: of settlers */
-	int tag_rc;
-	struct blk_buf buf;
-};
-
-struct integ_ch {
-	struct ob_blk_ch ch;
-	struct blk_list waiting;
-	struct op *cur; /* its pieces are not all there yet */
-	struct op *free_ops;
-	struct piece *free_pieces;
-	struct blk_pool pool;
-	uint8_t *copies;
-	struct piece *inbox; /* pushed by any channel */
-	uint32_t armed, kicked;
-	/* The FLUSH of this channel that has its turn. */
-	struct piece *flush;
-	struct integ_page *to_settle;
-	unsigned n_settling;
-	bool in_settle, pumping;
-	uint32_t crc[INTEG_PAGE_TAGS];
-	struct op ops[N_OPS];
-	struct piece pieces[N_PIECES];
-	struct piece settlers[N_SETTLERS];
-};
-
 static void start_piece(struct piece *p);
-static void start_page_write(struct piece *p);
 static void tags_done(struct piece *p);
-static void flush_begin(struct piece *p);
-static void settled(struct piece *s);
-
-static struct integ_ch *ch_of(struct ob_blk_ch *ch)
-{
-	return (struct integ_ch *)(void *)ch;
-}
-
-static struct integ *dev_of(const struct integ_ch *c)
-{
-	return (struct integ *)(void *)c->ch.b;
-}
-
-static struct integ_page *page_of(const struct piece *p)
-{
-	return &dev_of(p->c)->pages[p->page];
-}
-
-static struct integ_tag *tags_of(const struct piece *p)
-{
-	return &dev_of(p->c)->tags[p->page * INTEG_PAGE_TAGS];
-}
-
-static uint64_t block_of(const struct piece *p, uint32_t i)
-{
-	return p->page * INTEG_PAGE_TAGS + p->first + i;
-}
-
-static bool bit(const uint64_t *map, uint32_t i)
-{
-	return map[i / 64] >> i % 64 & 1;
-}
-
-static void put_bit(uint64_t *map, uint32_t i, bool v)
-{
-	map[i / 64] = (map[i / 64] & ~(1ull << i % 64)) | (uint64_t)v << i % 64;
-}
 
 /* ---- between channels ---- */
 
@@ -127,19 +31,18 @@ static void move_on(struct piece *p, enum step step)
 		start_piece(p);
 		break;
 	case WRITE_PAGE:
-		start_page_write(p);
+		integ_start_page_write(p);
 		break;
 	case TAGS_DONE:
 		tags_done(p);
 		break;
 	case FLUSH_TURN:
-		flush_begin(p);
+		integ_flush_begin(p);
 		break;
 	}
 }
 
-/* Lets piece 'p' take its next step, on its own channel. 'here': whose owner we are. No lock is held. */
-static void hand(struct integ_ch *here, struct piece *p, enum step step)
+void integ_hand(struct integ_ch *here, struct piece *p, enum step step)
 {
 	struct integ_ch *c = p->c;
 
@@ -167,7 +70,7 @@ static void hand_all(struct integ_ch *here, struct piece *list, enum step step)
 		struct piece *p = list;
 
 		list = p->next;
-		hand(here, p, step);
+		integ_hand(here, p, step);
 	}
 }
 
@@ -205,7 +108,7 @@ static bool op_is_over(const struct op *op)
 	return op->n_out == 0 && (op->at == op->up->len || op->result != 0);
 }
 
-static void piece_ends(struct piece *p, int rc)
+void integ_piece_ends(struct piece *p, int rc)
 {
 	struct integ_ch *c = p->c;
 	struct op *op = p->op;
@@ -223,8 +126,7 @@ static void piece_ends(struct piece *p, int rc)
 
 /* ---- pages ---- */
 
-/* The page's number 'p->page' is locked. True: it is ours to write. */
-static bool ride(struct piece *p)
+bool integ_ride(struct piece *p)
 {
 	struct integ_page *g = page_of(p);
 	bool mine = !g->writing;
@@ -261,12 +163,11 @@ static void page_written(struct ob_blk_io *io)
 	for (struct piece *q = done; q != NULL; q = q->next)
 		q->tag_rc = rc;
 	if (successor != NULL)
-		hand(c, successor, WRITE_PAGE);
+		integ_hand(c, successor, WRITE_PAGE);
 	hand_all(c, done, TAGS_DONE);
 }
 
-/* 'p' rides in the page's next write, and does it. */
-static void start_page_write(struct piece *p)
+void integ_start_page_write(struct piece *p)
 {
 	struct integ_ch *c = p->c;
 	struct integ *d = dev_of(c);
@@ -294,8 +195,7 @@ static void start_page_write(struct piece *p)
 	ob_blk_submit(c->ch.child[1], &io, 1);
 }
 
-/* The page is locked. */
-static void mark_dirty(struct integ *d, struct integ_page *g)
+void integ_mark_dirty(struct integ *d, struct integ_page *g)
 {
 	if (g->dirty)
 		return;
@@ -324,9 +224,9 @@ static void data_written(struct ob_blk_io *io)
 	g->gen++;
 	woken = g->blocked;
 	g->blocked = NULL;
-	mark_dirty(d, g);
+	integ_mark_dirty(d, g);
 	pthread_mutex_unlock(lock);
-	piece_ends(p, io->result);
+	integ_piece_ends(p, io->result);
 	hand_all(c, woken, START);
 }
 
@@ -370,13 +270,13 @@ static void tags_done(struct piece *p)
 	int rc = p->tag_rc;
 
 	if (p->settler) {
-		settled(p);
+		integ_settled(p);
 	} else if (p->op->up->op != OB_BLK_WRITE) {
-		piece_ends(p, rc);
+		integ_piece_ends(p, rc);
 	} else if (rc != 0) {
 		/* No data was written: the block holds what it held. */
 		undo_busy(p);
-		piece_ends(p, rc);
+		integ_piece_ends(p, rc);
 	} else {
 		submit_data(p, OB_BLK_WRITE, data_written);
 	}
@@ -436,10 +336,10 @@ static void start_write(struct piece *p)
 		put_bit(g->doubt, p->first + i, false);
 		put_bit(g->ripe, p->first + i, false);
 	}
-	mine = ride(p);
+	mine = integ_ride(p);
 	pthread_mutex_unlock(lock);
 	if (mine)
-		start_page_write(p);
+		integ_start_page_write(p);
 }
 
 enum verdict { GOOD, ZERO, BUSY, BAD };
@@ -488,7 +388,7 @@ static void data_read(struct ob_blk_io *io)
 	bool again;
 
 	if (io->result != 0) {
-		piece_ends(p, io->result);
+		integ_piece_ends(p, io->result);
 		return;
 	}
 	sum(p);
@@ -514,7 +414,7 @@ static void data_read(struct ob_blk_io *io)
 	}
 	if (worst < BUSY)
 		copy_out(p, zero);
-	piece_ends(p, worst == BAD ? -EILSEQ : worst == BUSY ? -EIO : 0);
+	integ_piece_ends(p, worst == BAD ? -EILSEQ : worst == BUSY ? -EIO : 0);
 }
 
 static void start_read(struct piece *p)
@@ -533,174 +433,6 @@ static void start_piece(struct piece *p)
 		start_read(p);
 	else
 		start_write(p);
-}
-
-/* ---- FLUSH: one at a time on the device ---- */
-
-static void flush_ends(struct integ_ch *c)
-{
-	struct integ *d = dev_of(c);
-	struct piece *p = c->flush, *next;
-
-	c->flush = NULL;
-	pthread_mutex_lock(&d->lock);
-	next = d->flush_wait;
-	if (next != NULL)
-		d->flush_wait = next->next;
-	else
-		d->flushing = false;
-	pthread_mutex_unlock(&d->lock);
-	if (next != NULL)
-		hand(c, next, FLUSH_TURN);
-	piece_ends(p, p->tag_rc);
-}
-
-static void flush_child(struct integ_ch *c, unsigned child, void (*done)(struct ob_blk_io *io))
-{
-	struct ob_blk_io *io = &c->flush->io;
-
-	*io = (struct ob_blk_io){.op = OB_BLK_FLUSH, .done = done};
-	ob_blk_submit(c->ch.child[child], &io, 1);
-}
-
-static void tags_flushed(struct ob_blk_io *io)
-{
-	struct piece *p = (struct piece *)(void *)io;
-
-	if (io->result != 0 && p->tag_rc == 0)
-		p->tag_rc = io->result;
-	flush_ends(p->c);
-}
-
-/* {new, old} that is ripe becomes {new, new}. True: the page is ours to write. */
-static bool settle(struct piece *s, struct integ_page *g)
-{
-	struct integ *d = dev_of(s->c);
-	struct integ_tag *t;
-	bool mine;
-
-	s->page = (uint64_t)(g - d->pages);
-	t = tags_of(s);
-	pthread_mutex_lock(integ_lock_of(d, s->page));
-	for (uint32_t i = 0; i < INTEG_PAGE_TAGS; i++)
-		if (bit(g->ripe, i))
-			t[i].before = t[i].now;
-	memset(g->ripe, 0, sizeof(g->ripe));
-	mine = ride(s);
-	pthread_mutex_unlock(integ_lock_of(d, s->page));
-	return mine;
-}
-
-/* Starts as many pages as may be under way; after the last, the tag device's own FLUSH. */
-static void settle_more(struct integ_ch *c)
-{
-	if (c->in_settle)
-		return; /* a page ended inside of the loop below */
-	c->in_settle = true;
-	for (unsigned i = 0; i < N_SETTLERS && c->to_settle != NULL; i++) {
-		struct piece *s = &c->settlers[i];
-
-		while (!s->in_use && c->to_settle != NULL) {
-			struct integ_page *g = c->to_settle;
-
-			c->to_settle = g->flush_next;
-			s->in_use = true;
-			c->n_settling++;
-			if (settle(s, g))
-				start_page_write(s);
-		}
-	}
-	c->in_settle = false;
-	if (c->to_settle == NULL && c->n_settling == 0)
-		flush_child(c, 1, tags_flushed);
-}
-
-static void settled(struct piece *s)
-{
-	struct integ_ch *c = s->c;
-	struct integ *d = dev_of(c);
-
-	if (s->tag_rc != 0) {
-		if (c->flush->tag_rc == 0)
-			c->flush->tag_rc = s->tag_rc;
-		pthread_mutex_lock(integ_lock_of(d, s->page));
-		mark_dirty(d, page_of(s));
-		pthread_mutex_unlock(integ_lock_of(d, s->page));
-	}
-	s->in_use = false;
-	c->n_settling--;
-	settle_more(c);
-}
-
-static void data_flushed(struct ob_blk_io *io)
-{
-	struct piece *p = (struct piece *)(void *)io;
-	struct integ_ch *c = p->c;
-	struct integ *d = dev_of(c);
-
-	p->tag_rc = io->result;
-	/* Not durable: what is {new, old} stays so. */
-	while (io->result != 0 && c->to_settle != NULL) {
-		struct integ_page *g = c->to_settle;
-		pthread_mutex_t *lock = integ_lock_of(d, (uint64_t)(g - d->pages));
-
-		c->to_settle = g->flush_next;
-		pthread_mutex_lock(lock);
-		memset(g->ripe, 0, sizeof(g->ripe));
-		mark_dirty(d, g);
-		pthread_mutex_unlock(lock);
-	}
-	settle_more(c);
-}
-
-static void ripen(struct integ *d, struct integ_page *g)
-{
-	uint64_t page = (uint64_t)(g - d->pages);
-	const struct integ_tag *t = &d->tags[page * INTEG_PAGE_TAGS];
-
-	pthread_mutex_lock(integ_lock_of(d, page));
-	g->dirty = false;
-	for (uint32_t i = 0; i < INTEG_PAGE_TAGS; i++)
-		if (t[i].now != t[i].before && !bit(g->busy, i) && !bit(g->doubt, i))
-			put_bit(g->ripe, i, true);
-	pthread_mutex_unlock(integ_lock_of(d, page));
-}
-
-static void flush_begin(struct piece *p)
-{
-	struct integ_ch *c = p->c;
-	struct integ *d = dev_of(c);
-	struct integ_page *g, *next;
-
-	c->flush = p;
-	pthread_mutex_lock(&d->lock);
-	g = d->dirty;
-	d->dirty = NULL;
-	pthread_mutex_unlock(&d->lock);
-	for (; g != NULL; g = next) {
-		next = g->dirty_next; /* not ours any more once it may be dirty again */
-		ripen(d, g);
-		g->flush_next = c->to_settle;
-		c->to_settle = g;
-	}
-	flush_child(c, 0, data_flushed);
-}
-
-static void flush_enter(struct piece *p)
-{
-	struct integ *d = dev_of(p->c);
-	bool turn;
-
-	pthread_mutex_lock(&d->lock);
-	turn = !d->flushing;
-	d->flushing = true;
-	if (!turn) {
-		p->next = d->flush_wait;
-		d->flush_wait = p;
-	}
-	pthread_mutex_unlock(&d->lock);
-	if (turn)
-		flush_begin(p);
 }
 
 /* ---- from I/Os to pieces ---- */
@@ -772,7 +504,7 @@ static bool cut(struct integ_ch *c, unsigned *budget)
 		p = new_piece(c, op);
 		op->at = op->up->len;
 		c->cur = NULL;
-		flush_enter(p);
+		integ_flush_enter(p);
 		return true;
 	}
 	while (op->at < op->up->len && op->result == 0) {
