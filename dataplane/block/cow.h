@@ -98,7 +98,9 @@ struct cow_ch {
 	uint8_t *slot_mem;
 	/* One store flush at a time serves all who asked before it was submitted. */
 	struct ob_blk_io flush;
-	bool flushing, want_flush;
+	bool flushing;
+	/* Waits for space that a flush gives back; it does not end before the flush, so that nothing of the channel is under way then. */
+	struct cow_op *space_op, *space_op_now;
 	int flush_error; /* of the last one */
 	uint64_t flush_seq;
 	struct cow_list flush_wait, flush_now;

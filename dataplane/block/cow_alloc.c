@@ -190,7 +190,7 @@ static int whole_iov(
 }
 
 /* A cluster of our own for entry 'v'. Returns 0, -EAGAIN: wait, -ENOSPC. */
-static int claim(struct cow_ch *c, uint64_t v, uint64_t e, uint64_t *phys)
+static int claim(struct cow_ch *c, struct cow_op *op, uint64_t v, uint64_t e, uint64_t *phys)
 {
 	struct cow *d = dev(c);
 	int rc = cow_get_cluster(d, phys);
@@ -205,7 +205,10 @@ static int claim(struct cow_ch *c, uint64_t v, uint64_t e, uint64_t *phys)
 				c->flush_error = 0;
 				return rc;
 			}
-			c->want_flush = true;
+			if (c->space_op == NULL) {
+				c->space_op = op;
+				op->n_left++;
+			}
 		}
 		return rc;
 	}
@@ -235,7 +238,7 @@ int cow_alloc(struct cow_ch *c, struct cow_op *op, uint64_t at, uint64_t len, ui
 		if (rc <= 0)
 			return rc;
 	}
-	rc = claim(c, at >> d->shift, e, &phys);
+	rc = claim(c, op, at >> d->shift, e, &phys);
 	if (rc != 0)
 		return rc == -EAGAIN ? 0 : rc;
 	if (whole && len < op->io->len)

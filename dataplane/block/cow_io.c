@@ -390,6 +390,10 @@ static void flush_done(struct ob_blk_io *io)
 			op->result = io->result;
 		cow_op_put(c, op);
 	}
+	op = c->space_op_now;
+	c->space_op_now = NULL;
+	if (op != NULL)
+		cow_op_put(c, op);
 	c->again = true;
 	cow_run(c);
 }
@@ -399,12 +403,13 @@ static void start_flush(struct cow_ch *c)
 	struct cow *d = dev(c);
 
 	if (c->flushing ||
-	    (c->flush_wait.head == NULL && c->flush_op_wait == NULL && !c->want_flush))
+	    (c->flush_wait.head == NULL && c->flush_op_wait == NULL && c->space_op == NULL))
 		return;
 	/* What counts as durable when this flush is over: pages that are complete now. */
 	c->flush_seq = atomic_load(&d->map_seq);
 	c->flushing = true;
-	c->want_flush = false;
+	c->space_op_now = c->space_op;
+	c->space_op = NULL;
 	c->flush_now = c->flush_wait;
 	if (c->flush_wait.head == NULL)
 		c->flush_now.tail = &c->flush_now.head;

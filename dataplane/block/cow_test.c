@@ -1,85 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Thin devices: what reads give, space, snapshots, clones, damage; random I/Os against a model. */
-#include "test_rig.h"
-
-#include <stdlib.h>
-
-#include "cow.h"
-
-#define KIB 1024u
-#define MIB (1024u * KIB)
-
-static char err[512];
-static uint8_t buf[256 * KIB], back[256 * KIB];
-
-static struct ob_blk *ram(uint64_t bytes)
-{
-	struct ob_blk *b;
-
-	assert_int_equal(ob_blk_ram_create("ram", bytes, 512, &b, err, sizeof(err)), 0);
-	return b;
-}
-
-static int thin_rc(struct ob_blk *store, struct ob_blk *parent, uint64_t bytes, uint32_t cluster,
-    struct ob_blk **b)
-{
-	const struct ob_blk_cow_conf conf = {.store = store,
-	    .parent = parent,
-	    .create = bytes != UINT64_MAX,
-	    .bytes = bytes == UINT64_MAX ? 0 : bytes,
-	    .cluster_bytes = cluster};
-
-	return ob_blk_cow_create("thin", &conf, b, err, sizeof(err));
-}
-
-static struct ob_blk *thin(
-    struct ob_blk *store, struct ob_blk *parent, uint64_t bytes, uint32_t cluster)
-{
-	struct ob_blk *b;
-
-	assert_int_equal(thin_rc(store, parent, bytes, cluster, &b), 0);
-	assert_string_equal(err, "");
-	return b;
-}
-
-static struct ob_blk *reopen(struct ob_blk *store, struct ob_blk *parent)
-{
-	struct ob_blk *b;
-
-	assert_int_equal(thin_rc(store, parent, UINT64_MAX, 0, &b), 0);
-	return b;
-}
-
-static struct ob_blk_ch *open_ch(struct ob_blk *b)
-{
-	struct ob_blk_ch *ch;
-
-	assert_int_equal(ob_blk_ch_open(b, &ch), 0);
-	return ch;
-}
-
-static uint64_t n_free(struct ob_blk *b)
-{
-	struct ob_blk_cow_status st;
-
-	assert_int_equal(ob_blk_cow_status(b, &st), 0);
-	return st.n_free_clusters;
-}
-
-/* All of [off, off + len) reads as 'byte'. */
-static void expect(struct ob_blk_ch *ch, uint64_t off, uint64_t len, uint8_t byte)
-{
-	memset(back, 0xa5, len);
-	assert_int_equal(test_rw(ch, OB_BLK_READ, 0, off, back, len), 0);
-	for (uint64_t i = 0; i < len; i++)
-		assert_int_equal(back[i], byte);
-}
-
-static void put(struct ob_blk_ch *ch, uint64_t off, uint64_t len, uint8_t byte)
-{
-	memset(buf, byte, len);
-	assert_int_equal(test_rw(ch, OB_BLK_WRITE, 0, off, buf, len), 0);
-}
+#include "test_cow.h"
 
 static void unwritten_reads_as_zeroes_and_takes_no_space(void **state)
 {
@@ -173,6 +94,29 @@ static void freed_clusters_of_a_volatile_store_are_used_again(void **state)
 		assert_int_equal(test_rw(ch, OB_BLK_WRITE, 0, (n + i) * 4096, buf, 4096), 0);
 	}
 	assert_int_equal(test_rw(ch, OB_BLK_WRITE, 0, 0, buf, 4096), -ENOSPC);
+	ob_blk_ch_close(ch);
+	ob_blk_put(b);
+	ob_blk_put(store);
+}
+
+/* The flush that a waiting write asked for is over when the write is, also a cancelled one: the channel can be closed. */
+static void cancelled_wait_for_space_leaves_nothing_under_way(void **state)
+{
+	struct ob_blk *store = cut_create(512 * KIB, 3), *b = thin(store, NULL, 4 * MIB, 4096);
+	struct ob_blk_ch *ch = open_ch(b);
+	uint64_t n = n_free(b), i;
+	struct test_io t;
+
+	(void)state;
+	for (i = 0; i < n; i++)
+		assert_int_equal(test_rw(ch, OB_BLK_WRITE, 0, i * 4096, buf, 4096), 0);
+	assert_int_equal(test_rw(ch, OB_BLK_DISCARD, 0, 0, NULL, 4096), 0);
+	test_io_init(&t, OB_BLK_WRITE, n * 4096, buf, 4096);
+	test_submit(ch, &t);
+	assert_int_equal(ob_blk_pending(ch->child[0]), 1);
+	ob_blk_cancel(ch, NULL);
+	assert_int_equal(test_wait(ch, &t), -ECANCELED);
+	assert_int_equal(ob_blk_pending(ch->child[0]), 0);
 	ob_blk_ch_close(ch);
 	ob_blk_put(b);
 	ob_blk_put(store);
@@ -771,6 +715,7 @@ int main(void)
 	    cmocka_unit_test(content_is_there_after_reopening),
 	    cmocka_unit_test(store_that_is_full_is_enospc),
 	    cmocka_unit_test(freed_clusters_of_a_volatile_store_are_used_again),
+	    cmocka_unit_test(cancelled_wait_for_space_leaves_nothing_under_way),
 	    cmocka_unit_test(cluster_with_io_under_way_is_not_used_again),
 	    cmocka_unit_test(snapshots_cluster_that_is_read_is_not_used_again),
 	    cmocka_unit_test(store_that_grows_gives_clusters),
