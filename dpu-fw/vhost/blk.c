@@ -23,6 +23,7 @@ static void blk_config_changed(void *ctx)
 		.name = its_name, .destroy = vhost_destroy, .config_changed = blk_config_changed, \
 		.queue_irq_fd = vhost_queue_irq_fd, .queue_irq = vhost_queue_irq,                 \
 		.get_peer = vhost_get_peer, .features_off = VHOST_FEATURES_OFF,                   \
+		.peer_has_size = true,                                                            \
 	}
 
 static const struct ob_virtio_transport transports[] = {

@@ -24,6 +24,7 @@
 struct mode {
 	bool vhost, packed, event_idx, indirect;
 	uint16_t n_queues;
+	uint16_t queue_size; /* 0: 64 */
 };
 
 struct t {
@@ -119,7 +120,7 @@ static void open_driver(struct t *t, const struct mode *m, uint64_t features_off
 	    .event_idx = m->event_idx,
 	    .indirect = m->indirect,
 	    .n_queues = m->n_queues,
-	    .queue_size = 64,
+	    .queue_size = m->queue_size != 0 ? m->queue_size : 64,
 	    .features_off = features_off,
 	    .mem_bytes = 8u << 20};
 
@@ -175,12 +176,15 @@ static void round_trip(struct t *t, const struct mode *m)
 static void reads_what_was_written(void **state)
 {
 	static const struct mode modes[] = {
-	    {false, false, false, false, 1},
-	    {false, true, true, true, 4},
-	    {false, false, true, true, 3},
-	    {true, false, false, false, 1},
-	    {true, true, true, true, 4},
-	    {true, false, true, true, 2},
+	    {false, false, false, false, 1, 0},
+	    {false, true, true, true, 4, 0},
+	    {false, false, true, true, 3, 0},
+	    {true, false, false, false, 1, 0},
+	    {true, true, true, true, 4, 0},
+	    {true, false, true, true, 2, 0},
+	    /* Over vhost-user the VMM picks the size by itself. */
+	    {true, false, false, false, 1, 1024},
+	    {true, true, false, true, 1, 512},
 	};
 	struct t t;
 
@@ -201,7 +205,7 @@ static void reads_what_was_written(void **state)
 static void many_at_once_complete(void **state)
 {
 	static const struct mode modes[] = {
-	    {false, false, false, true, 2}, {true, true, true, false, 2}};
+	    {false, false, false, true, 2, 0}, {true, true, true, false, 2, 0}};
 	struct t t;
 
 	(void)state;
@@ -245,7 +249,7 @@ static void many_at_once_complete(void **state)
 
 static void discard_and_zeroes_follow_the_specification(void **state)
 {
-	static const struct mode m = {false, false, false, false, 1};
+	static const struct mode m = {false, false, false, false, 1, 0};
 	struct virtio_blk_discard_write_zeroes *r;
 	struct fake_sg ranges, data;
 	struct t t;
@@ -296,7 +300,7 @@ static void discard_and_zeroes_follow_the_specification(void **state)
 static void id_and_bad_requests(void **state)
 {
 	static const struct mode modes[] = {
-	    {false, true, false, false, 1}, {true, false, false, false, 1}};
+	    {false, true, false, false, 1, 0}, {true, false, false, false, 1, 0}};
 	struct fake_sg sg;
 	struct t t;
 
@@ -328,7 +332,7 @@ static void id_and_bad_requests(void **state)
 
 static void read_only_refuses_writes(void **state)
 {
-	static const struct mode m = {true, false, false, false, 1};
+	static const struct mode m = {true, false, false, false, 1, 0};
 	struct fake_sg sg;
 	struct t t;
 
@@ -347,7 +351,7 @@ static void read_only_refuses_writes(void **state)
 static void configuration_tells_and_changes(void **state)
 {
 	static const struct mode modes[] = {
-	    {false, false, false, false, 2}, {true, false, false, false, 2}};
+	    {false, false, false, false, 2, 0}, {true, false, false, false, 2, 0}};
 	struct ob_virtio_blk_status st;
 	struct t t;
 
@@ -381,7 +385,7 @@ static void configuration_tells_and_changes(void **state)
 
 static void a_broken_ring_needs_a_reset(void **state)
 {
-	static const struct mode m = {false, false, false, false, 1};
+	static const struct mode m = {false, false, false, false, 1, 0};
 	struct ob_virtio_blk_status st;
 	struct fake_sg sg;
 	struct t t;

@@ -355,7 +355,8 @@ static int vblk_create(struct ob_virtio_blk *vb, const struct ob_virtio_blk_conf
 	    .arena = conf->arena,
 	    .blk = conf->blk,
 	    .n_queues = conf->n_queues,
-	    .queue_size = vb->queue_size,
+	    /* It bounds what the arena has room for. */
+	    .queue_size = vb->v.tr->peer_has_size ? OB_VIRTQ_MAX_SIZE : vb->queue_size,
 	    .read_only = vb->read_only,
 	};
 	int rc;

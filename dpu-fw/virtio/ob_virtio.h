@@ -68,6 +68,7 @@ struct ob_virtio_transport {
 	/* Features that this transport cannot carry. */
 	uint64_t features_off;
 	bool peer_has_ctrl; /* net: the control queue is the peer's own business (vhost) */
+	bool peer_has_size; /* the peer picks the sizes of queues by itself (vhost) */
 };
 
 /* The function behind a type's handle. */
