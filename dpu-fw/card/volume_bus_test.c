@@ -375,6 +375,30 @@ static void a_clone_of_a_snapshot_has_writes_of_its_own(void **state)
 	assert_int_equal(DEL(OB_BUS_VOLUME, t), -EBUSY);
 }
 
+static void integrity_needs_a_word_to_begin(void **state)
+{
+	struct ob_bus_volume d = volume("d0", OB_BUS_VOL_RAM, MB),
+			     s = volume("s0", OB_BUS_VOL_RAM, MB);
+	struct ob_bus_volume i = layer("i0", OB_BUS_VOL_INTEGRITY, "d0");
+	struct ob_bus_function b = disk("b0", OB_BUS_BLK, "i0");
+	uint8_t out[4096], in[4096];
+
+	(void)state;
+	memset(out, 0x3c, sizeof(out));
+	strcpy(i.store, "s0");
+	assert_int_equal(ADD(OB_BUS_VOLUME, d), 0);
+	assert_int_equal(ADD(OB_BUS_VOLUME, s), 0);
+	assert_int_equal(ADD(OB_BUS_VOLUME, i), -EBADMSG);
+	assert_true(says("--fresh on"));
+	i.fresh = 1;
+	assert_int_equal(ADD(OB_BUS_VOLUME, i), 0);
+	assert_int_equal(ADD(OB_BUS_FUNCTION, b), 0);
+	assert_int_equal(do_io(fake_models.last_blk.blk, OB_BLK_WRITE, 0, out), 0);
+	assert_int_equal(do_io(fake_models.last_blk.blk, OB_BLK_READ, 0, in), 0);
+	assert_memory_equal(in, out, sizeof(in));
+	assert_int_equal(DEL(OB_BUS_VOLUME, s), -EBUSY);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, volume_setup, volume_teardown)
@@ -384,7 +408,8 @@ int main(void)
 	    T(only_a_shared_or_read_only_volume_has_two_functions),
 	    T(limits_change_on_a_live_volume), T(a_volume_grows_under_its_function),
 	    T(what_cannot_change_is_refused), T(volumes_are_opened_again_after_a_restart),
-	    T(stats_count_what_passes), T(a_clone_of_a_snapshot_has_writes_of_its_own)};
+	    T(stats_count_what_passes), T(a_clone_of_a_snapshot_has_writes_of_its_own),
+	    T(integrity_needs_a_word_to_begin)};
 
 	rte_log_set_global_level(RTE_LOG_ERR);
 	return cmocka_run_group_tests(tests, NULL, NULL);
