@@ -53,12 +53,14 @@ static void ring(void)
 
 void nvmeq_event(struct ob_nvmeq *q, const struct ob_nvmeq_event *ev)
 {
+	/* The host makes as many bad doorbells as it likes: they do not crowd out the others. */
+	unsigned room = ev->type == OB_NVMEQ_EV_DOORBELL ? NVMEQ_EVENTS / 4 : NVMEQ_EVENTS;
 	bool first;
 
 	pthread_mutex_lock(&q->lock);
 	first = q->n_events == 0;
 	/* More than control has taken note of yet say nothing new. */
-	if (q->n_events < NVMEQ_EVENTS)
+	if (q->n_events < room)
 		q->event[q->n_events++] = *ev;
 	pthread_mutex_unlock(&q->lock);
 	if (first)
@@ -94,16 +96,20 @@ void nvmeq_to_control(struct nvmeq_req *r)
 
 void nvmeq_fatal(struct nvmeq_worker *nw, const char *text)
 {
+	struct ob_nvmeq *q = nw->q;
 	bool told;
 
+	if (nw->dead)
+		return;
 	nw->dead = true;
-	pthread_mutex_lock(&nw->q->lock);
-	told = nw->q->fatal;
-	nw->q->fatal = true;
-	pthread_mutex_unlock(&nw->q->lock);
+	pthread_mutex_lock(&q->lock);
+	told = q->fatal;
+	q->fatal = true;
 	if (!told)
-		nvmeq_event(
-		    nw->q, &(struct ob_nvmeq_event){.type = OB_NVMEQ_EV_FATAL, .text = text});
+		q->fatal_text = text;
+	pthread_mutex_unlock(&q->lock);
+	if (!told)
+		ring();
 }
 
 /* ---- control ---- */
@@ -146,10 +152,13 @@ void nvmeq_run_control(struct ob_nvmeq *q)
 static unsigned deliver(struct ob_nvmeq *q)
 {
 	struct ob_nvmeq_event ev[NVMEQ_EVENTS];
+	const char *fatal;
 	unsigned n;
 	bool errors;
 
 	pthread_mutex_lock(&q->lock);
+	fatal = q->fatal_text;
+	q->fatal_text = NULL;
 	n = q->n_events;
 	memcpy(ev, q->event, n * sizeof(ev[0]));
 	q->n_events = 0;
@@ -158,11 +167,14 @@ static unsigned deliver(struct ob_nvmeq *q)
 	pthread_mutex_unlock(&q->lock);
 	if (q->conf.on_event == NULL)
 		return 0;
+	if (fatal != NULL)
+		q->conf.on_event(q->conf.ctx,
+		    &(struct ob_nvmeq_event){.type = OB_NVMEQ_EV_FATAL, .text = fatal});
 	if (errors)
 		q->conf.on_event(q->conf.ctx, &(struct ob_nvmeq_event){.type = OB_NVMEQ_EV_ERROR});
 	for (unsigned i = 0; i < n; i++)
 		q->conf.on_event(q->conf.ctx, &ev[i]);
-	return n + errors;
+	return n + errors + (fatal != NULL);
 }
 
 unsigned ob_nvmeq_poll_events(void)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What happens while commands are under way: stop, reset, abort, detach, unmap; over a volume that completes when told to. */
+#include <fcntl.h>
+
 #include "test_nvmeq.h"
 
 #include "test_block.h"
@@ -353,6 +355,66 @@ static void preempt_and_abort_ends_what_waits(void **state)
 	t_close(&e);
 }
 
+static void memory_that_is_taken_away_is_fatal(void **state)
+{
+	struct ob_nvme_sqe sqe;
+	struct t_env e;
+	unsigned n = 0;
+
+	(void)state;
+	assert_int_equal(ob_gmem_catch_faults(), 0);
+	t_open(&e);
+	sqe = t_rw(nvme_cmd_read, 0, 8, e.buf, 0);
+	t_put(&e, &e.io, &sqe);
+	t_ring(&e, &e.io);
+	/* Bad doorbells do not crowd it out. */
+	for (unsigned i = 0; i < 100; i++)
+		nvmeq_bad_doorbell(e.q->nw[0], 1, false, 1000 + i);
+	assert_int_equal(ftruncate(e.g.fd, 4096), 0);
+	t_run(&e);
+	for (unsigned i = 0; i < e.n_events; i++)
+		n += e.event[i].type == OB_NVMEQ_EV_FATAL;
+	assert_int_equal(n, 1);
+	assert_true(e.n_events < 64);
+	/* Nothing is taken any more. */
+	assert_int_equal(ob_nvmeq_doorbell(e.q, 1, false, 5), 0);
+	assert_int_equal(ob_worker_round(e.w), 0);
+	t_close(&e);
+}
+
+/* The counter of its eventfd is full, and it waits there. */
+static void an_interrupt_that_blocks_is_fatal(void **state)
+{
+	const uint64_t full = UINT64_MAX - 1;
+	struct ob_nvme_sqe sqe;
+	struct t_env e;
+
+	(void)state;
+	t_open(&e);
+	assert_int_equal(write(e.irq, &full, sizeof(full)), sizeof(full));
+	assert_int_equal(fcntl(e.irq, F_SETFL, fcntl(e.irq, F_GETFL) & ~O_NONBLOCK), 0);
+	sqe = t_rw(nvme_cmd_read, 0, 8, e.buf, 0);
+	assert_int_equal(t_do(&e, &sqe, NULL), 0);
+	assert_int_equal(e.n_events, 1);
+	assert_int_equal(e.event[0].type, OB_NVMEQ_EV_FATAL);
+	t_close(&e);
+}
+
+static void drain_waits_for_what_was_taken_before(void **state)
+{
+	struct t_env e;
+
+	(void)state;
+	open_slow(&e);
+	ob_nvmeq_drain(e.q, 1);
+	ob_nvmeq_drain(e.q, 7);
+	reads(&e, 3);
+	slow_let_go(volume(&e), 3);
+	t_run(&e);
+	ob_nvmeq_drain(e.q, OB_NVME_BROADCAST);
+	t_close(&e);
+}
+
 static void bus_master_off_stops_the_taking(void **state)
 {
 	struct t_env e;
@@ -456,6 +518,9 @@ int main(void)
 	    cmocka_unit_test(unmapping_the_data_fails_the_command),
 	    cmocka_unit_test(unmapping_the_queues_stalls_them),
 	    cmocka_unit_test(preempt_and_abort_ends_what_waits),
+	    cmocka_unit_test(memory_that_is_taken_away_is_fatal),
+	    cmocka_unit_test(an_interrupt_that_blocks_is_fatal),
+	    cmocka_unit_test(drain_waits_for_what_was_taken_before),
 	    cmocka_unit_test(bus_master_off_stops_the_taking),
 	    cmocka_unit_test(without_write_cache_every_write_is_durable),
 	    cmocka_unit_test(the_journal_names_what_is_under_way),

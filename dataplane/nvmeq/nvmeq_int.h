@@ -277,7 +277,8 @@ struct ob_nvmeq {
 	struct ob_nvmeq_event event[NVMEQ_EVENTS];
 	struct ob_nvmeq_error error[NVMEQ_EVENTS];
 	bool fatal;
-	bool wce; /* atomic */
+	const char *fatal_text; /* that control is still to be told of */
+	bool wce;		/* atomic */
 	bool dma;
 	struct ob_nvmeq *next;
 };

@@ -12,6 +12,7 @@
 #include "ob_arena.h"
 #include "ob_block.h"
 #include "ob_nvme_data.h"
+#include "ob_nvme_ring.h"
 
 #define OB_NVMEQ_NAME_MAX   32
 #define OB_NVMEQ_MAX_QPAIRS 64
@@ -167,8 +168,8 @@ void ob_nvmeq_destroy(struct ob_nvmeq *q);
 /* Give this to ob_gmem_conf as sync with the ob_nvmeq as sync_ctx (or call it from the sync hook): on return no worker uses an older
  * map and no medium has an address from it. I/O that only waited (throttled) is translated again and goes on. */
 void ob_nvmeq_sync(void *q);
-/* Waits until no command of namespace 'nsid' (OB_NVME_BROADCAST: any) is under way; new ones go on being taken. Of a namespace that is
- * formatting what only waits (throttled) ends with Format in Progress. */
+/* Waits until no command of namespace 'nsid' (OB_NVME_BROADCAST: any) that was taken before is under way; new ones go on being taken. Of a
+ * namespace that is formatting what only waits (throttled) ends with Format in Progress. */
 void ob_nvmeq_drain(struct ob_nvmeq *q, uint32_t nsid);
 /* May this controller's host format the namespace? Returns 0; Reservation Conflict (8.19, as of a write); Invalid Namespace. */
 ob_nvme_status_t ob_nvmeq_may_format(const struct ob_nvmeq *q, uint32_t nsid);

@@ -346,16 +346,25 @@ void nvmeq_begin(struct nvmeq_worker *nw)
 
 /* ---- the source ---- */
 
-/* What waits for a list, a job or a lock, oldest first, until one has to go on waiting. */
+/* What waits for a list, a job or a lock, oldest first, until one has to go on waiting; those behind it are not even looked at, so that
+ * many of them cost nothing. Whoever has what the first one wants gives it back sooner or later. */
 static void retry(struct nvmeq_worker *nw)
 {
-	struct nvmeq_list l = nw->wait;
 	struct nvmeq_req *r;
 
-	nw->wait.head = NULL;
-	while ((r = nvmeq_list_pop(&l)) != NULL)
-		if (!nvmeq_start(nw, r))
-			nvmeq_list_add(&nw->wait, r);
+	while ((r = nw->wait.head) != NULL) {
+		struct nvmeq_req *next = r->next, *tail = nw->wait.tail;
+
+		nw->wait.head = next;
+		if (nvmeq_start(nw, r))
+			continue;
+		r->next = nw->wait.head;
+		if (nw->wait.head == NULL)
+			tail = r;
+		nw->wait.head = r;
+		nw->wait.tail = tail;
+		return;
+	}
 }
 
 unsigned nvmeq_poll(struct ob_worker *w, void *arg)

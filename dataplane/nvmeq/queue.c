@@ -17,6 +17,9 @@ struct nvmeq_wait {
 	struct nvmeq_sq *sq;   /* whose commands, or NULL */
 	struct nvmeq_nsw *nsw; /* to which namespace, or NULL */
 	bool cancel;	       /* what only waits at the volume ends now */
+	/* By qid: commands from this number on are not waited for, as a busy host never stops. */
+	bool limited;
+	uint32_t limit[OB_NVMEQ_MAX_QPAIRS + 1];
 };
 
 static unsigned at_volumes(const struct nvmeq_worker *nw)
@@ -39,7 +42,9 @@ static unsigned under_way(const struct nvmeq_wait *c)
 			continue;
 		for (unsigned s = 0; s < sq->n_slots; s++)
 			n += nvmeq_busy(sq, s) && &sq->req[s] != sq->first &&
-			     (c->nsw == NULL || sq->req[s].nsw == c->nsw);
+			     (c->nsw == NULL || sq->req[s].nsw == c->nsw) &&
+			     (!c->limited ||
+				 (int32_t)((uint32_t)(sq->journal[s] >> 32) - c->limit[i]) < 0);
 	}
 	return n;
 }
@@ -99,6 +104,18 @@ static void wait_for(struct nvmeq_wait *c)
 	}
 }
 
+/* On the worker. */
+static int set_limits(struct ob_worker *w, void *arg)
+{
+	struct nvmeq_wait *c = arg;
+
+	(void)w;
+	c->limited = true;
+	for (unsigned i = 0; i < c->nw->n_sqs; i++)
+		c->limit[c->nw->sq[i]->qid] = c->nw->sq[i]->taken;
+	return 0;
+}
+
 void ob_nvmeq_drain(struct ob_nvmeq *q, uint32_t nsid)
 {
 	nvmeq_run_control(q);
@@ -114,6 +131,7 @@ void ob_nvmeq_drain(struct ob_nvmeq *q, uint32_t nsid)
 			/* Nothing new comes then, and what is throttled may take any time. */
 			c.cancel = c.nsw->att->ns->formatting;
 		}
+		ob_worker_call(c.nw->w, set_limits, &c);
 		wait_for(&c);
 	}
 }
@@ -679,6 +697,7 @@ void ob_nvmeq_stop_all(struct ob_nvmeq *q)
 	nvmeq_drop_shadow(q);
 	pthread_mutex_lock(&q->lock);
 	q->fatal = false;
+	q->fatal_text = NULL;
 	q->n_events = q->n_errors = 0;
 	pthread_mutex_unlock(&q->lock);
 }
