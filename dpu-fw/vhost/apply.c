@@ -152,7 +152,7 @@ static uint16_t pairs_on(const struct vhost_snapshot *s, unsigned n_queues)
 	return n;
 }
 
-static void stop_all(struct ob_vhost *vh, struct vhost_snapshot *s)
+static void stop_rings(struct ob_vhost *vh, struct vhost_snapshot *s)
 {
 	for (unsigned q = 0; q < VHOST_MAX_RINGS; q++)
 		if (ob_virtio_queue_running(vh->v, q))
@@ -160,13 +160,30 @@ static void stop_all(struct ob_vhost *vh, struct vhost_snapshot *s)
 		else
 			kick_drop(&vh->kick[q]);
 	ob_virtio_set_dma(vh->v, false);
+}
+
+static void stop_all(struct ob_vhost *vh, struct vhost_snapshot *s)
+{
+	stop_rings(vh, s);
 	ob_virtio_set_status(vh->v, 0);
+}
+
+/* No ring is on. That a new interrupt descriptor does too, for a moment, and the disk's driver must find the cache mode that it set:
+ * only a broken function is reset here, any other when its peer goes or its features change. */
+static void pause_disk(struct ob_vhost *vh, struct vhost_snapshot *s)
+{
+	if (ob_virtio_status(vh->v) & VIRTIO_CONFIG_S_NEEDS_RESET)
+		stop_all(vh, s);
+	else
+		stop_rings(vh, s);
 }
 
 static int bring_up(struct ob_vhost *vh, struct vhost_snapshot *s)
 {
-	if ((ob_virtio_status(vh->v) & UP) == UP && ob_virtio_negotiated(vh->v) == s->features)
+	if ((ob_virtio_status(vh->v) & UP) == UP && ob_virtio_negotiated(vh->v) == s->features) {
+		ob_virtio_set_dma(vh->v, true);
 		return 0;
+	}
 	stop_all(vh, NULL);
 	if (ob_virtio_set_features(vh->v, s->features) != 0) {
 		vhost_log(WARNING, vh, "the driver's features %#jx do not do (VERSION_1 is needed)",
@@ -208,6 +225,8 @@ int vhost_apply(struct ob_vhost *vh, struct vhost_snapshot *s)
 
 	if (rc == 0 && s->running)
 		rc = apply_rings(vh, s);
+	else if (rc == 0 && vh->net == NULL)
+		pause_disk(vh, s);
 	else
 		stop_all(vh, s);
 	vhost_snapshot_drop(s);

@@ -383,6 +383,31 @@ static void configuration_tells_and_changes(void **state)
 	}
 }
 
+/* A VMM changes it whenever its guest masks the vector. */
+static void a_new_interrupt_leaves_the_cache_mode(void **state)
+{
+	static const struct mode m = {true, false, false, false, 1, 0};
+	const uint64_t ring = 0;
+	struct fake_sg sg;
+	struct t t;
+
+	(void)state;
+	begin(&t, true, false);
+	open_driver(&t, &m, 0);
+	sg = room(&t, 512);
+	assert_int_equal(vbd_set_config8(&t.d, offsetof(struct virtio_blk_config, wce), 0), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(vhost_client_set(&t.d.vhost, VHC_SET_VRING_CALL, &ring,
+				     sizeof(ring), &t.d.q[0].call_fd, 1),
+		    0);
+		assert_int_equal(vbd_exec(&t.d, 0, VIRTIO_BLK_T_OUT, 0, &sg, 1), VIRTIO_BLK_S_OK);
+		assert_int_equal(vbd_read_config(&t.d), 0);
+		assert_int_equal(t.d.cfg.wce, 0);
+	}
+	vbd_close(&t.d);
+	end(&t);
+}
+
 static void a_broken_ring_needs_a_reset(void **state)
 {
 	static const struct mode m = {false, false, false, false, 1, 0};
@@ -456,6 +481,7 @@ int main(void)
 	    cmocka_unit_test(id_and_bad_requests),
 	    cmocka_unit_test(read_only_refuses_writes),
 	    cmocka_unit_test(configuration_tells_and_changes),
+	    cmocka_unit_test(a_new_interrupt_leaves_the_cache_mode),
 	    cmocka_unit_test(a_broken_ring_needs_a_reset),
 	    cmocka_unit_test(bad_configuration_is_refused),
 	};
