@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "prefault.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -7,8 +9,6 @@
 #include <string.h>
 
 #include "ob_arena.h"
-
-#include "prefault.h"
 
 #define STEP_BYTES (8u << 20) /* what holds the address space's lock at once: about a millisecond */
 #define TABLES	   "session."
