@@ -256,6 +256,32 @@ static void zeroes_end_with_the_error_of_their_write(void **state)
 	ob_blk_put(b);
 }
 
+static void zeroes_that_waited_for_others_end_with_their_own_errors(void **state)
+{
+	struct test_io t[6]; /* more than are under way at once */
+	struct ob_blk *b;
+	struct ob_blk_ch *ch;
+
+	(void)state;
+	assert_int_equal(slow_create(64 * MIB, &b), 0);
+	ch = open_ch(b);
+	((struct slow *)b)->result = -EIO;
+	for (unsigned i = 0; i < 6; i++) {
+		test_io_init(&t[i], OB_BLK_WRITE_ZEROES, i * MIB, NULL, MIB);
+		test_submit(ch, &t[i]);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		ob_blk_poll(ch);
+		slow_let_go(ch, 6);
+	}
+	for (unsigned i = 0; i < 6; i++) {
+		assert_int_equal(t[i].n_done, 1);
+		assert_int_equal(t[i].io.result, -EIO);
+	}
+	ob_blk_ch_close(ch);
+	ob_blk_put(b);
+}
+
 static void cancel_ends_what_waits_of_its_owner_only(void **state)
 {
 	struct test_io t[10];
@@ -556,6 +582,7 @@ int main(void)
 	    cmocka_unit_test(resubmitting_from_done_does_not_nest),
 	    cmocka_unit_test(zeroes_are_written_piece_by_piece),
 	    cmocka_unit_test(zeroes_end_with_the_error_of_their_write),
+	    cmocka_unit_test(zeroes_that_waited_for_others_end_with_their_own_errors),
 	    cmocka_unit_test(cancel_ends_what_waits_of_its_owner_only),
 	    cmocka_unit_test(any_child_wakes_a_channel_over_several),
 	    cmocka_unit_test(resize_is_heard_through_layers),

@@ -94,8 +94,9 @@ void blk_zeroes_done(struct ob_blk_io *sub)
 	struct ob_blk_ch *ch = s->ch;
 	struct blk_zeroes *z = ch->zeroes;
 	struct ob_blk_io *io = s->io, *next;
+	int rc = sub->result; /* 'sub' lies in the slot, which the next one takes */
 
-	if (sub->result == 0 && s->at < io->len) {
+	if (rc == 0 && s->at < io->len) {
 		s->ready = true;
 		z->n_ready++;
 		return;
@@ -104,7 +105,7 @@ void blk_zeroes_done(struct ob_blk_io *sub)
 	next = blk_list_pop(&z->waiting);
 	if (next != NULL)
 		take(z, s, ch, next);
-	blk_complete(ch, io, sub->result);
+	blk_complete(ch, io, rc);
 }
 
 void blk_zeroes_poll(struct ob_blk_ch *ch)
