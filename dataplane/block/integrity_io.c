@@ -329,8 +329,12 @@ static void start_write(struct piece *p)
 		return;
 	}
 	for (uint32_t i = 0; i < p->n; i++) {
-		/* Zeroes need no data, so that there is nothing old to go back to. */
-		t[i].before = data ? t[i].now : 0;
+		/* Zeroes need no data, so that there is nothing old to go back to. In doubt, what a write that
+		 * failed was to replace is what the block most likely holds. */
+		if (!data)
+			t[i].before = 0;
+		else if (!bit(g->doubt, p->first + i))
+			t[i].before = t[i].now;
 		t[i].now = data ? htole32(c->crc[i]) : 0;
 		put_bit(g->busy, p->first + i, data);
 		put_bit(g->doubt, p->first + i, false);

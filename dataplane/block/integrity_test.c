@@ -293,6 +293,37 @@ static void a_block_in_the_wrong_place_is_eilseq(void **state)
 	close_bed(&t);
 }
 
+/* The first that failed left nothing; what the second one may go back to is what the block held before both. */
+static void failed_writes_leave_what_was_there(void **state)
+{
+	uint8_t buf[BB], was[BB];
+	struct bed t;
+
+	(void)state;
+	assert_int_equal(open_bed(&t, true, false), 0);
+	memset(was, 1, BB);
+	assert_int_equal(rw(&t, OB_BLK_WRITE, 3, was, 1), 0);
+	for (uint8_t i = 2; i < 5; i++) {
+		memset(buf, i, BB);
+		io_left = i % 2; /* the tag's write fails, or the data's */
+		assert_int_equal(rw(&t, OB_BLK_WRITE, 3, buf, 1), -EIO);
+		assert_int_equal(rw(&t, OB_BLK_WRITE, 9, buf, 1), -EIO);
+	}
+	io_left = -1;
+	assert_int_equal(rw(&t, OB_BLK_READ, 3, buf, 1), 0);
+	assert_memory_equal(buf, was, BB);
+	assert_int_equal(rw(&t, OB_BLK_READ, 9, buf, 1), 0);
+	memset(was, 0, BB);
+	assert_memory_equal(buf, was, BB);
+	memset(was, 7, BB);
+	assert_int_equal(rw(&t, OB_BLK_WRITE, 3, was, 1), 0);
+	assert_int_equal(rw(&t, OB_BLK_FLUSH, 0, NULL, 0), 0);
+	reopen(&t);
+	assert_int_equal(rw(&t, OB_BLK_READ, 3, buf, 1), 0);
+	assert_memory_equal(buf, was, BB);
+	close_bed(&t);
+}
+
 /* The medium answered, and did not write: at once while we run, and after a restart if a FLUSH had answered. */
 static void a_lost_write_is_eilseq(void **state)
 {
@@ -657,6 +688,7 @@ int main(void)
 	    T(changed_data_is_eilseq_until_written_again),
 	    T(a_block_in_the_wrong_place_is_eilseq),
 	    T(a_lost_write_is_eilseq),
+	    T(failed_writes_leave_what_was_there),
 	    T(a_killed_process_leaves_every_block_old_or_new),
 	    T(power_loss_keeps_what_was_flushed_and_detects_the_rest),
 	    T(with_fua_power_loss_leaves_every_block_old_or_new),
