@@ -133,11 +133,15 @@ static unsigned dir_of(const struct ob_blk_io *io)
 	return io->op != OB_BLK_READ;
 }
 
+/* What is moved: the length of a range says nothing, that of a FLUSH is anything. */
+static uint64_t bytes_of(const struct ob_blk_io *io)
+{
+	return io->op == OB_BLK_READ || io->op == OB_BLK_WRITE ? io->len : 0;
+}
+
 static uint64_t amount_of(unsigned k, const struct ob_blk_io *io)
 {
-	if (!(BYTES & 1u << k))
-		return 1;
-	return io->op == OB_BLK_READ || io->op == OB_BLK_WRITE ? io->len : 0;
+	return BYTES & 1u << k ? bytes_of(io) : 1;
 }
 
 /* ---- buckets ---- */
@@ -363,7 +367,7 @@ static struct ob_blk_io *next_io(struct qos_ch *c, unsigned dir)
 			f->deficit += quantum;
 			r->visited = true;
 		}
-		if (r->n == 1 || burden(q, dir, f->ios.head->len) <= f->deficit)
+		if (r->n == 1 || burden(q, dir, bytes_of(f->ios.head)) <= f->deficit)
 			return f->ios.head;
 		ring_add(r, ring_pop(r));
 	}
@@ -376,7 +380,7 @@ static void dequeue(struct qos_ch *c, unsigned dir)
 	struct flow *f = r->head;
 	struct ob_blk_io *io = blk_list_pop(&f->ios);
 
-	f->deficit -= burden(dev_of(c), dir, io->len);
+	f->deficit -= burden(dev_of(c), dir, bytes_of(io));
 	if (f->deficit < 0)
 		f->deficit = 0;
 	c->n_waiting--;

@@ -227,6 +227,26 @@ static void owners_of_a_channel_get_equal_shares(void **state)
 	close_bed(&t);
 }
 
+/* A range costs no bytes, however long: neither its bucket nor its turn. */
+static void long_ranges_have_the_turn_of_short_ones(void **state)
+{
+	struct ob_blk_qos_conf conf = {
+	    .rate[OB_BLK_QOS_WRITE_IOPS] = 10000, .rate[OB_BLK_QOS_WRITE_BYTES] = 64 * MIB};
+	struct load l[3];
+	struct bed t;
+
+	(void)state;
+	open_bed(&t, &conf);
+	load_init(&l[0], t.ch[0], OB_BLK_DISCARD, 0, 1u << 31, 16);
+	load_init(&l[1], t.ch[0], OB_BLK_DISCARD, 1, 4096, 16);
+	load_init(&l[2], t.ch[0], OB_BLK_WRITE, 2, 512, 16);
+	run(l, 3, 1000000000, 100000);
+	about((double)l[0].n_done, (double)l[1].n_done, 0.1);
+	about((double)l[2].n_done, (double)l[1].n_done, 0.1);
+	stop(l, 3);
+	close_bed(&t);
+}
+
 static void channels_share_by_their_owners(void **state)
 {
 	struct ob_blk_qos_conf conf = {.rate[OB_BLK_QOS_IOPS] = 20000};
@@ -457,6 +477,7 @@ int main(void)
 	    T(a_limit_of_writes_leaves_reads_alone),
 	    T(burst_credits_are_spent_at_any_speed_and_come_back),
 	    T(owners_of_a_channel_get_equal_shares),
+	    T(long_ranges_have_the_turn_of_short_ones),
 	    T(channels_share_by_their_owners),
 	    T(what_one_channel_cannot_use_the_other_gets),
 	    T(limits_change_on_a_live_volume),
