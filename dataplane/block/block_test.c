@@ -437,6 +437,33 @@ static void resize_is_heard_through_layers(void **state)
 	ob_blk_put(b);
 }
 
+/* What has clones is read only: so it stays when it grows. */
+static void a_layer_made_read_only_stays_so_as_its_child_grows(void **state)
+{
+	const uint8_t key[32] = {1};
+	const struct ob_blk_crypt_conf crypt = {.key = key, .key_len = 32};
+	const struct ob_blk_qos_conf qos = {0};
+	const struct ob_blk_integrity_conf integrity = {.format = true};
+	struct ob_blk *r = ram(MIB), *tags = ram(MIB), *b[3];
+
+	(void)state;
+	assert_int_equal(ob_blk_crypt_create("c", r, &crypt, &b[0], NULL, 0), 0);
+	assert_int_equal(ob_blk_qos_create("q", r, &qos, &b[1], NULL, 0), 0);
+	assert_int_equal(ob_blk_integrity_create("i", r, tags, &integrity, &b[2], NULL, 0), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_false(b[i]->info.read_only);
+		b[i]->info.read_only = true;
+	}
+	assert_int_equal(ob_blk_resize(r, 2 * MIB), 0);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(b[i]->info.bytes, 2 * MIB);
+		assert_true(b[i]->info.read_only);
+		ob_blk_put(b[i]);
+	}
+	ob_blk_put(tags);
+	ob_blk_put(r);
+}
+
 static void ram_keeps_data_as_it_grows_and_forgets_what_it_lost(void **state)
 {
 	struct ob_blk *b = ram(MIB);
@@ -586,6 +613,7 @@ int main(void)
 	    cmocka_unit_test(cancel_ends_what_waits_of_its_owner_only),
 	    cmocka_unit_test(any_child_wakes_a_channel_over_several),
 	    cmocka_unit_test(resize_is_heard_through_layers),
+	    cmocka_unit_test(a_layer_made_read_only_stays_so_as_its_child_grows),
 	    cmocka_unit_test(ram_keeps_data_as_it_grows_and_forgets_what_it_lost),
 	    cmocka_unit_test(latency_classes_cover_without_gap),
 	    cmocka_unit_test(statistics_outlive_their_channel),

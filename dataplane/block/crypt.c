@@ -474,7 +474,7 @@ static void set_info(struct crypt *d)
 	if (d->pass_discard && below.discard_bytes != 0)
 		i->discard_bytes =
 		    below.discard_bytes > d->sector_bytes ? below.discard_bytes : d->sector_bytes;
-	i->read_only = below.read_only;
+	i->read_only |= below.read_only;
 	i->write_zeroes = false; /* the core writes zeroes, which are encrypted */
 	i->volatile_cache = below.volatile_cache;
 	i->zero_on_discard = d->pass_discard && below.zero_on_discard;

@@ -193,7 +193,7 @@ static void set_info(struct integ *d)
 	i->phys_block_bytes = data.phys_block_bytes;
 	i->opt_io_bytes = data.opt_io_bytes;
 	i->discard_bytes = data.block_bytes;
-	i->read_only = data.read_only || tags.read_only;
+	i->read_only |= data.read_only || tags.read_only;
 	i->write_zeroes = true;
 	i->volatile_cache = data.volatile_cache || tags.volatile_cache;
 	i->zero_on_discard = true;

@@ -659,7 +659,7 @@ static void set_info(struct qos *q)
 	i->phys_block_bytes = below.phys_block_bytes;
 	i->opt_io_bytes = below.opt_io_bytes;
 	i->discard_bytes = below.discard_bytes;
-	i->read_only = below.read_only;
+	i->read_only |= below.read_only;
 	i->write_zeroes = below.write_zeroes;
 	i->volatile_cache = below.volatile_cache;
 	i->zero_on_discard = below.zero_on_discard;
