@@ -404,7 +404,7 @@ static void crypt_ch_close(struct ob_blk_ch *ch)
 	crypt_xts_destroy(c->xts[0]);
 	crypt_xts_destroy(c->xts[1]);
 	blk_pool_close(&c->pool);
-	memset(c->scratch, 0, sizeof(c->scratch));
+	explicit_bzero(c->scratch, sizeof(c->scratch));
 }
 
 static int crypt_ch_open(struct ob_blk_ch *ch)
