@@ -488,17 +488,37 @@ static uint64_t usable_bytes(const struct crypt *d)
 	return below.bytes / d->sector_bytes * d->sector_bytes;
 }
 
+void crypt_follow_size(struct crypt *d)
+{
+	uint64_t bytes = usable_bytes(d);
+
+	if (bytes > d->b.info.bytes &&
+	    (__atomic_load_n(&d->state, __ATOMIC_ACQUIRE) & CRYPT_MOVING))
+		return;
+	if (bytes != d->b.info.bytes)
+		blk_changed(&d->b, bytes);
+}
+
 static void crypt_child_changed(struct ob_blk *b)
 {
 	struct crypt *d = (struct crypt *)(void *)b;
 
 	set_info(d);
-	blk_changed(b, usable_bytes(d));
+	crypt_follow_size(d);
 }
 
 static int crypt_resize(struct ob_blk *b, uint64_t bytes)
 {
-	return ob_blk_resize(b->child[0], bytes);
+	struct crypt *d = (struct crypt *)(void *)b;
+	int rc;
+
+	if (__atomic_load_n(&d->state, __ATOMIC_ACQUIRE) & CRYPT_MOVING)
+		return -EBUSY;
+	rc = ob_blk_resize(b->child[0], bytes);
+	/* The medium may have had that size for long. */
+	if (rc == 0)
+		crypt_follow_size(d);
+	return rc;
 }
 
 static void crypt_destroy(struct ob_blk *b)

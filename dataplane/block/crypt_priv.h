@@ -95,6 +95,9 @@ int crypt_add_key(struct crypt *d, unsigned k);
 /* Publishes 'state'; false: some channel has I/O under way that began before it and does not fit, look again. */
 void crypt_publish(struct crypt *d, uint64_t state);
 bool crypt_adopted(struct crypt *d, uint64_t state);
+/* As large as the medium; but while data moves it does not grow: the mover, who may be behind the old end already, would leave what is
+ * written there under the wrong key. Context: control. */
+void crypt_follow_size(struct crypt *d);
 /* Every channel is done with key 'k': forgets it. */
 void crypt_forget_key(struct crypt *d, unsigned k);
 /* Ends the mover's thread, waiting for it; the state stays. NULL device's rekey is legal. Context: control. */

@@ -90,13 +90,23 @@ static void pause_before_retry(const struct crypt_rekey *k)
 	nap(LOOK_NS);
 }
 
+/* The medium may shrink meanwhile: of a range there is only what lies before the end. */
+static uint32_t before_end(const struct crypt_rekey *k, uint64_t off, uint32_t len)
+{
+	uint64_t bytes = __atomic_load_n(&k->d->b.info.bytes, __ATOMIC_ACQUIRE);
+	uint64_t left = bytes > off ? bytes - off : 0;
+
+	return left < len ? (uint32_t)left : len;
+}
+
 /* Once begun, a segment must be finished. Its failures are told by status. Returns false: stopping. */
 static bool insist(struct crypt_rekey *k, uint64_t off, uint32_t len)
 {
 	unsigned tries = 0;
 
 	for (;;) {
-		int rc = blk_sync(k->ch, OB_BLK_WRITE, off, k->buf, len);
+		uint32_t n = before_end(k, off, len);
+		int rc = n > 0 ? blk_sync(k->ch, OB_BLK_WRITE, off, k->buf, n) : 0;
 
 		if (rc == 0)
 			rc = blk_sync(k->ch, OB_BLK_FLUSH, 0, NULL, 0);
@@ -130,10 +140,8 @@ static int fetch(struct crypt_rekey *k, uint64_t off, uint32_t len)
 {
 	int rc;
 
-	if (k->redo_len > len)
-		return -EBADMSG; /* the volume was made smaller in between */
 	if (k->redo_len != 0)
-		return 0; /* from the journal; nobody has touched the segment since */
+		return 0; /* from the journal; nobody has touched the segment since, but it may be cut off */
 	rc = blk_sync(k->ch, OB_BLK_READ, off, k->buf, len);
 	if (rc == 0)
 		rc = convert(k, off, len);
@@ -314,6 +322,7 @@ int ob_blk_crypt_rekey(
 	if (running(d))
 		return blk_err(err, err_len, -EBUSY, "a change of keys is under way");
 	crypt_rekey_stop(d);
+	crypt_follow_size(d);
 	resumed = (d->state & CRYPT_MOVING) != 0;
 	other = (d->state & CRYPT_CUR) ^ 1;
 	rc = crypt_wrap(conf->key, conf->key_len, &to);
@@ -361,6 +370,7 @@ int ob_blk_crypt_status(struct ob_blk *b, struct ob_blk_crypt_status *out)
 		return -EINVAL;
 	if (d->rekey != NULL && !running(d) && d->rekey->error == 0)
 		crypt_rekey_stop(d);
+	crypt_follow_size(d);
 	state = __atomic_load_n(&d->state, __ATOMIC_ACQUIRE);
 	moved = CRYPT_SEG_OF(state) << CRYPT_SEG_SHIFT;
 	*out = (struct ob_blk_crypt_status){.moving = (state & CRYPT_MOVING) != 0};

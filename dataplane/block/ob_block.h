@@ -108,7 +108,7 @@ void ob_blk_put(struct ob_blk *b);
 
 void ob_blk_info(const struct ob_blk *b, struct ob_blk_info *out);
 /* New size, a multiple of the block size: a file is truncated or extended, a layer follows the one below. Shrinking fails I/Os beyond the end with -EINVAL.
- * Returns 0, -EOPNOTSUPP, -EINVAL, -errno. Context: control. */
+ * Returns 0, -EOPNOTSUPP, -EINVAL, -EBUSY keys are being changed, -errno. Context: control. */
 int ob_blk_resize(struct ob_blk *b, uint64_t bytes);
 /* 'fn' is called on the control thread when bytes change (of this device, also because of one below). Returns 0, -EINVAL no fn,
  * -EEXIST this (fn, ctx) listens already, -ENOMEM. 'fn' may call ob_blk_off_change. Context: control. */
@@ -191,7 +191,7 @@ struct ob_blk_crypt_rekey_conf {
 	uint64_t bytes_per_s; /* 0: as fast as the medium lets */
 };
 /* Encrypts everything anew in the background, by a thread of the device, while I/O goes on; I/O to the segment that is being moved waits
- * some milliseconds. After a crash: create the device with the *old* key and call this with the same new key and journal before any channel is
+ * some milliseconds. The volume does not grow before the end (ob_blk_crypt_status sees it). After a crash: create the device with the *old* key and call this with the same new key and journal before any channel is
  * opened; it goes on where it was. Context: control. Returns 0; -EBUSY one is under way, or the journal tells of a move and channels are
  * open; -EKEYREJECTED the journal is of other keys; -EBADMSG the journal is damaged; -EINVAL; -ENOMEM; -errno. */
 int ob_blk_crypt_rekey(

@@ -307,6 +307,86 @@ static void a_medium_that_refuses_for_a_while_only_delays(void **state)
 	expect_under(key_b);
 }
 
+static void wait_moved(struct ob_blk *b)
+{
+	struct ob_blk_crypt_status st;
+
+	for (unsigned i = 0; i < 50000; i++) {
+		assert_int_equal(ob_blk_crypt_status(b, &st), 0);
+		if (!st.moving)
+			return;
+		usleep(200);
+	}
+	fail_msg("the move does not end: %d", st.error);
+}
+
+static void a_volume_grows_when_its_move_is_over(void **state)
+{
+	const uint64_t small = 4 * CRYPT_SEG_BYTES;
+	struct ob_blk *m = mortal(), *b;
+	struct ob_blk_ch *ch;
+
+	(void)state;
+	write_disk();
+	m->info.bytes = small;
+	b = open_crypt(m, key_a);
+	assert_int_equal(ob_blk_ch_open(b, &ch), 0);
+	writes_left = 3;
+	assert_int_equal(rekey(b, key_b, journal), 0);
+	assert_int_equal(wait_end(b), -EIO);
+	blk_changed(m, BYTES);
+	assert_int_equal(b->info.bytes, small);
+	assert_int_equal(ob_blk_resize(b, BYTES), -EBUSY);
+	assert_int_equal(ob_blk_resize(b, small / 2), -EBUSY);
+	assert_int_equal(test_rw(ch, OB_BLK_WRITE, 0, small, model, 4096), -EINVAL);
+	writes_left = -1;
+	wait_moved(b);
+	assert_int_equal(b->info.bytes, BYTES);
+	fill(ch, OB_BLK_WRITE, model);
+	ob_blk_ch_close(ch);
+	ob_blk_put(b);
+	ob_blk_put(m);
+	expect_under(key_b);
+}
+
+/* Half of a segment that is being moved, also after a crash in the middle of it. */
+static void a_medium_that_shrinks_does_not_hold_up_the_move(void **state)
+{
+	const uint32_t small = 2 * CRYPT_SEG_BYTES + CRYPT_SEG_BYTES / 2;
+
+	(void)state;
+	for (unsigned crash = 0; crash < 2; crash++) {
+		struct ob_blk *m = mortal(), *b;
+		struct ob_blk_ch *ch;
+
+		unlink(journal);
+		write_disk();
+		b = open_crypt(m, key_a);
+		writes_left = 3;
+		assert_int_equal(rekey(b, key_b, journal), 0);
+		assert_int_equal(wait_end(b), -EIO);
+		if (crash) {
+			ob_blk_put(b);
+			m->info.bytes = small;
+			b = open_crypt(m, key_a);
+			writes_left = -1;
+			assert_int_equal(rekey(b, key_b, journal), 0);
+		} else {
+			blk_changed(m, small);
+			writes_left = -1;
+		}
+		wait_moved(b);
+		assert_int_equal(b->info.bytes, small);
+		assert_int_equal(ob_blk_ch_open(b, &ch), 0);
+		for (uint32_t at = 0; at < small; at += small / 5)
+			assert_int_equal(test_rw(ch, OB_BLK_READ, 0, at, buf + at, small / 5), 0);
+		assert_memory_equal(buf, model, small);
+		ob_blk_ch_close(ch);
+		ob_blk_put(b);
+		ob_blk_put(m);
+	}
+}
+
 static void a_damaged_journal_is_ebadmsg(void **state)
 {
 	struct ob_blk *m = mortal(), *b = open_crypt(m, key_a);
@@ -374,6 +454,8 @@ int main(void)
 	    T(a_crash_in_any_segment_loses_nothing),
 	    T(a_finished_journal_says_so_until_it_is_removed),
 	    T(a_medium_that_refuses_for_a_while_only_delays),
+	    T(a_volume_grows_when_its_move_is_over),
+	    T(a_medium_that_shrinks_does_not_hold_up_the_move),
 	    T(a_damaged_journal_is_ebadmsg),
 	    T(a_torn_journal_falls_back_to_the_last_truth),
 	};
