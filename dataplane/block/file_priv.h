@@ -17,6 +17,9 @@ struct file {
 	uint32_t len_align;	/* of each vector's length */
 	/* What the medium turned out not to do; any owner sets them, relaxed. */
 	bool no_zero_range, no_punch, no_cmd;
+	/* Of the page cache: what a sync was to make durable is gone. The kernel tells it once for each open file, and forgets: a
+	 * later sync that succeeds covers nothing of it. Any owner sets it; until the device is closed. */
+	bool lost;
 };
 
 extern const struct blk_ops file_ops;

@@ -379,11 +379,28 @@ static void refill(struct file_ch *c)
 		admit(c, io);
 }
 
+/* What a sync, or a write with one, that ended with 'rc' may say. */
+static int sync_result(struct file *f, const struct slot *s, int rc)
+{
+	bool flush = s->io->op == OB_BLK_FLUSH;
+	bool data = s->io->op == OB_BLK_WRITE && (s->io->flags & OB_BLK_FUA);
+
+	if (f->direct || !(flush || data || s->sync))
+		return rc;
+	if (rc == 0)
+		return __atomic_load_n(&f->lost, __ATOMIC_RELAXED) ? -EIO : 0;
+	/* A write that the medium refuses at once has put nothing into the page cache. */
+	if (rc != -ECANCELED && !(data && (rc == -EINVAL || map_error(rc) == -ENOSPC)))
+		__atomic_store_n(&f->lost, true, __ATOMIC_RELAXED);
+	return rc;
+}
+
 static void finish(struct file_ch *c, struct slot *s, int rc)
 {
 	struct blk_list ended = {s->io, s->io};
 	struct ob_blk_io *io;
 
+	rc = sync_result((struct file *)c->ch.b, s, rc);
 	put_bounce(c, s);
 	s->next = c->free_slot;
 	c->free_slot = (uint16_t)(s - c->slots);

@@ -14,6 +14,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "file_priv.h"
+
 #define KIB 1024u
 #define MIB (1024u * KIB)
 
@@ -460,6 +462,45 @@ static void file_cut_off_under_us_is_eio(void **state)
 	test_file_remove(&t);
 }
 
+/* The kernel tells it once; a second flush succeeds and means nothing. */
+static void a_sync_that_failed_is_not_forgotten(void **state)
+{
+	struct ob_blk_ch *ch, *bad;
+	struct test_file t;
+	struct ob_blk *b;
+	int fds[2], fd;
+
+	(void)state;
+	test_file_init(&t);
+	assert_int_equal(create(t.path, MIB, true, false, &b), 0);
+	ch = open_ch(b);
+	assert_int_equal(test_rw(ch, OB_BLK_WRITE, 0, 0, page, 4096), 0);
+	assert_int_equal(test_rw(ch, OB_BLK_FLUSH, 0, 0, NULL, 0), 0);
+	/* Stands in for a failing medium: what cannot be synced. */
+	assert_int_equal(pipe(fds), 0);
+	fd = ((struct file *)b)->fd;
+	((struct file *)b)->fd = fds[1];
+	bad = open_ch(b);
+	((struct file *)b)->fd = fd;
+	assert_int_equal(test_rw(bad, OB_BLK_FLUSH, 0, 0, NULL, 0), -EIO);
+	assert_int_equal(test_rw(ch, OB_BLK_FLUSH, 0, 0, NULL, 0), -EIO);
+	assert_int_equal(test_rw(ch, OB_BLK_WRITE, OB_BLK_FUA, 0, page, 4096), -EIO);
+	assert_int_equal(test_rw(ch, OB_BLK_WRITE_ZEROES, OB_BLK_FUA, 0, NULL, 4096), -EIO);
+	assert_int_equal(test_rw(ch, OB_BLK_WRITE, 0, 0, page, 4096), 0);
+	assert_int_equal(test_rw(ch, OB_BLK_READ, 0, 0, page, 4096), 0);
+	ob_blk_ch_close(bad);
+	ob_blk_ch_close(ch);
+	ob_blk_put(b);
+	close(fds[0]);
+	close(fds[1]);
+	assert_int_equal(create(t.path, 0, true, false, &b), 0);
+	ch = open_ch(b);
+	assert_int_equal(test_rw(ch, OB_BLK_FLUSH, 0, 0, NULL, 0), 0);
+	ob_blk_ch_close(ch);
+	ob_blk_put(b);
+	test_file_remove(&t);
+}
+
 static void no_space_is_enospc(void **state)
 {
 	struct rlimit old, now;
@@ -602,6 +643,7 @@ int main(void)
 	    cmocka_unit_test(crowds_of_flushes_and_ranges_all_end),
 	    cmocka_unit_test(channel_without_descriptors_is_emfile_and_leaks_none),
 	    cmocka_unit_test(file_cut_off_under_us_is_eio),
+	    cmocka_unit_test(a_sync_that_failed_is_not_forgotten),
 	    cmocka_unit_test(no_space_is_enospc),
 	    cmocka_unit_test(resize_moves_the_end_and_leaves_zeroes),
 	    cmocka_unit_test(control_opens_and_closes_what_workers_use),
