@@ -32,6 +32,9 @@ struct crypt_ch {
 	uint32_t active; /* 0: nothing is under way and nobody is in here; read by the mover */
 	uint32_t n_use;
 	bool unseen;
+	uint32_t
+	    starving; /* something is still blocked after a segment was moved; read by the mover */
+	uint64_t blocked_at; /* the state with which all of 'blocked' was looked at */
 	struct crypt_xts *xts[2];
 	struct blk_list waiting; /* for a request or buffers */
 	struct blk_list blocked; /* by the segment that is being moved */
@@ -115,6 +118,17 @@ bool crypt_adopted(struct crypt *d, uint64_t state)
 		      __atomic_load_n(&c->seen, __ATOMIC_ACQUIRE) == state;
 	pthread_mutex_unlock(&d->lock);
 	return all;
+}
+
+bool crypt_starving(struct crypt *d)
+{
+	bool any = false;
+
+	pthread_mutex_lock(&d->lock);
+	for (struct crypt_ch *c = d->chs; c != NULL && !any; c = c->next)
+		any = __atomic_load_n(&c->starving, __ATOMIC_RELAXED) != 0;
+	pthread_mutex_unlock(&d->lock);
+	return any;
 }
 
 static void put_req(struct crypt_ch *c, struct req *r)
@@ -289,6 +303,8 @@ static bool start(struct crypt_ch *c, struct ob_blk_io *io, struct batch *b)
 	bool failed;
 
 	if (hits_locked(c->state, io)) {
+		if (c->blocked.head == NULL)
+			c->blocked_at = c->state;
 		blk_list_add(&c->blocked, io);
 		return true;
 	}
@@ -328,6 +344,26 @@ static void back(struct blk_list *l, struct ob_blk_io *io)
 	l->head = io;
 }
 
+static void starve(struct crypt_ch *c, bool does)
+{
+	/* Nothing else is published by it. */
+	if (c->starving != does)
+		__atomic_store_n(&c->starving, does, __ATOMIC_RELAXED);
+}
+
+/* Another segment is locked, or none: each looks for itself, since a long range may be blocked again and again. */
+static void retry_blocked(struct crypt_ch *c, struct batch *b)
+{
+	struct blk_list all = c->blocked;
+	struct ob_blk_io *io;
+
+	c->blocked = (struct blk_list){0};
+	while ((io = blk_list_pop(&all)) != NULL)
+		if (!start(c, io, b))
+			blk_list_add(&c->waiting, io);
+	starve(c, c->blocked.head != NULL);
+}
+
 static void crypt_poll(struct ob_blk_ch *ch)
 {
 	struct crypt_ch *c = ch_of(ch);
@@ -337,14 +373,8 @@ static void crypt_poll(struct ob_blk_ch *ch)
 	if (c->n_use == 0 && c->waiting.head == NULL && c->blocked.head == NULL)
 		return;
 	enter(c);
-	if (c->blocked.head != NULL && !hits_locked(c->state, c->blocked.head)) {
-		struct blk_list all = c->blocked;
-
-		c->blocked = (struct blk_list){0};
-		while ((io = blk_list_pop(&all)) != NULL)
-			if (!start(c, io, &b))
-				blk_list_add(&c->waiting, io);
-	}
+	if (c->blocked.head != NULL && c->state != c->blocked_at)
+		retry_blocked(c, &b);
 	while ((io = blk_list_pop(&c->waiting)) != NULL)
 		if (!start(c, io, &b)) {
 			back(&c->waiting, io);
@@ -382,6 +412,7 @@ static void crypt_cancel(struct ob_blk_ch *ch, const void *owner)
 	struct ob_blk_io *io;
 
 	cancel_list(&c->blocked, owner, &gone);
+	starve(c, c->starving && c->blocked.head != NULL);
 	cancel_list(&c->waiting, owner, &gone);
 	while ((io = blk_list_pop(&gone)) != NULL)
 		blk_complete(ch, io, -ECANCELED);

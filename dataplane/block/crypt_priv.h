@@ -95,6 +95,8 @@ int crypt_add_key(struct crypt *d, unsigned k);
 /* Publishes 'state'; false: some channel has I/O under way that began before it and does not fit, look again. */
 void crypt_publish(struct crypt *d, uint64_t state);
 bool crypt_adopted(struct crypt *d, uint64_t state);
+/* Some channel has I/O that one locked segment after the other holds up: it goes with a poll while none is locked. */
+bool crypt_starving(struct crypt *d);
 /* As large as the medium; but while data moves it does not grow: the mover, who may be behind the old end already, would leave what is
  * written there under the wrong key. Context: control. */
 void crypt_follow_size(struct crypt *d);

@@ -307,6 +307,43 @@ static void a_medium_that_refuses_for_a_while_only_delays(void **state)
 	expect_under(key_b);
 }
 
+static void one_blocked_io_does_not_hold_up_the_others(void **state)
+{
+	struct ob_blk *m = mortal(), *b = open_crypt(m, key_a);
+	struct crypt *d = crypt_of(b);
+	struct test_io big, io;
+	struct ob_blk_ch *ch;
+
+	(void)state;
+	assert_int_equal(ob_blk_ch_open(b, &ch), 0);
+	assert_int_equal(crypt_wrap(key_b, 64, &d->key[1]), 0);
+	assert_int_equal(crypt_add_key(d, 1), 0);
+	crypt_publish(d, CRYPT_STATE(1, CRYPT_MOVING | CRYPT_LOCKED));
+	test_io_init(&big, OB_BLK_WRITE, CRYPT_SEG_BYTES, model, 2 * CRYPT_SEG_BYTES);
+	test_submit(ch, &big);
+	test_io_init(&io, OB_BLK_READ, CRYPT_SEG_BYTES, buf, 4096);
+	test_submit(ch, &io);
+	ob_blk_poll(ch);
+	assert_int_equal(big.n_done + io.n_done, 0);
+	assert_false(crypt_starving(d));
+	crypt_publish(d, CRYPT_STATE(2, CRYPT_MOVING | CRYPT_LOCKED));
+	ob_blk_poll(ch);
+	assert_int_equal(test_wait(ch, &io), 0);
+	assert_int_equal(big.n_done, 0);
+	assert_true(crypt_starving(d));
+	crypt_publish(d, CRYPT_STATE(3, CRYPT_MOVING));
+	assert_int_equal(test_wait(ch, &big), 0);
+	assert_false(crypt_starving(d));
+	crypt_publish(d, CRYPT_STATE(4, CRYPT_MOVING | CRYPT_LOCKED));
+	test_io_init(&io, OB_BLK_READ, 4 * CRYPT_SEG_BYTES, buf, 4096);
+	test_submit(ch, &io);
+	crypt_publish(d, CRYPT_STATE(4, CRYPT_MOVING));
+	assert_int_equal(test_wait(ch, &io), 0);
+	ob_blk_ch_close(ch);
+	ob_blk_put(b);
+	ob_blk_put(m);
+}
+
 static void wait_moved(struct ob_blk *b)
 {
 	struct ob_blk_crypt_status st;
@@ -454,6 +491,7 @@ int main(void)
 	    T(a_crash_in_any_segment_loses_nothing),
 	    T(a_finished_journal_says_so_until_it_is_removed),
 	    T(a_medium_that_refuses_for_a_while_only_delays),
+	    T(one_blocked_io_does_not_hold_up_the_others),
 	    T(a_volume_grows_when_its_move_is_over),
 	    T(a_medium_that_shrinks_does_not_hold_up_the_move),
 	    T(a_damaged_journal_is_ebadmsg),
