@@ -126,9 +126,10 @@ static void queue_free(struct vblk_queue *q)
 }
 
 /* Slots and the rooms for many segments; of the latter only those that are used ever become memory. */
-static int queue_memory(struct vblk_queue *q)
+static int queue_memory(struct vblk_queue *q, unsigned n_queues)
 {
-	unsigned n_big = RTE_MIN((unsigned)q->size, (unsigned)VBLK_MAX_BIG);
+	unsigned most = n_queues >= VBLK_MANY_QUEUES ? VBLK_MAX_BIG_OF_MANY : VBLK_MAX_BIG;
+	unsigned n_big = RTE_MIN((unsigned)q->size, most);
 
 	q->slot = calloc(q->size, sizeof(*q->slot));
 	q->big = calloc(n_big, sizeof(*q->big));
@@ -169,7 +170,7 @@ static int queue_create(struct ob_vblk *vb, unsigned idx, const struct ob_virtq_
 	q->journal = vb->journal + (size_t)idx * vb->conf.queue_size;
 	memset(q->journal, 0, vb->conf.queue_size * sizeof(*q->journal));
 	q->arena->popping = 0;
-	rc = queue_memory(q);
+	rc = queue_memory(q, vb->conf.n_queues);
 	if (rc != 0)
 		goto err_free;
 	c.gm = vb->conf.gm;

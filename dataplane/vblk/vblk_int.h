@@ -17,8 +17,11 @@
 #define VBLK_SMALL_SEGS 4
 /* A piece of 4096 bytes crosses at most one border of guest memory ranges, so these always hold a block. */
 #define VBLK_SMALL_IOV (2 * VBLK_SMALL_SEGS)
-#define VBLK_MAX_BIG   128 /* requests of many segments under way in one queue */
-#define VBLK_SECTOR    512u
+/* Requests of many segments under way in one queue: a room is of 12 KiB, and of functions with many queues there are many. */
+#define VBLK_MAX_BIG	     128
+#define VBLK_MAX_BIG_OF_MANY 16
+#define VBLK_MANY_QUEUES     5
+#define VBLK_SECTOR	     512u
 
 static_assert(2 * VBLK_MAX_SEGS <= OB_BLK_MAX_IOV, "a block in the smallest pieces fits one I/O");
 

@@ -359,6 +359,42 @@ static void more_segments_than_offered_fail_the_request(void **state)
 	free(segs);
 }
 
+static void many_queues_have_fewer_rooms_and_nothing_is_lost(void **state)
+{
+	const unsigned n = VBLK_MAX_BIG_OF_MANY + 3;
+	struct env *e = *state;
+	struct env_req r[VBLK_MAX_BIG_OF_MANY + 3];
+	uint64_t cookie;
+	unsigned done = 0;
+	uint32_t len;
+
+	e->vb->conf.n_queues = VBLK_MANY_QUEUES;
+	ob_vblk_set_features(
+	    e->vb, ENV_F | F(VIRTIO_F_VERSION_1) | (e->packed ? F(VIRTIO_F_RING_PACKED) : 0));
+	env_start_queue(e, 0, true);
+	for (unsigned i = 0; i < n; i++) {
+		r[i] = env_req(e, VIRTIO_BLK_T_IN, 8 * i, 4096);
+		env_post(e, 0, &r[i], true, VBLK_SMALL_SEGS + 1);
+	}
+	env_round();
+	assert_int_equal(dev(e)->n_held, VBLK_MAX_BIG_OF_MANY);
+	/* No sleep while something is held. */
+	assert_true(vblk_arm(ob_worker_get(0), e->vb->shard[0]));
+	vblk_disarm(ob_worker_get(0), e->vb->shard[0]);
+	slow_let_go(env_ch(e), VBLK_MAX_BIG_OF_MANY);
+	for (unsigned i = 0; i < 3; i++)
+		env_round();
+	assert_int_equal(dev(e)->n_held, 3);
+	slow_let_go(env_ch(e), 3);
+	env_round();
+	while (fake_ring_reap(&e->ring[0], &cookie, &len) == 1)
+		done++;
+	assert_int_equal(done, n);
+	for (unsigned i = 0; i < n; i++)
+		assert_int_equal(env_status(e, &r[i]), VIRTIO_BLK_S_OK);
+	e->vb->conf.n_queues = ENV_QUEUES;
+}
+
 /* Memory behind the same address becomes another; then it goes away. */
 static void unmap_takes_back_what_only_waits(void **state)
 {
@@ -510,6 +546,7 @@ int main(void)
 	    BOTH(what_was_not_negotiated_is_unsupported),
 	    BOTH(no_place_for_header_or_status_breaks_the_queue),
 	    BOTH(more_segments_than_offered_fail_the_request),
+	    BOTH(many_queues_have_fewer_rooms_and_nothing_is_lost),
 	    BOTH(unmap_takes_back_what_only_waits),
 	    BOTH(stop_tells_what_it_took_or_drops_it),
 	    BOTH(a_resumed_queue_goes_on_where_it_stood),
