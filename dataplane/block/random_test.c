@@ -20,12 +20,20 @@ static void ram_reads_what_was_written(void **state)
 	ob_blk_put(b);
 }
 
+/* Valgrind does not see what a ring writes into a buffer, and calls it uninitialised. */
+static void need_ring_seen(void)
+{
+	if (getenv("OB_VALGRIND") != NULL)
+		skip();
+}
+
 static void file_reads_what_was_written(void **state)
 {
 	struct test_file t;
 	struct ob_blk *b;
 
 	(void)state;
+	need_ring_seen();
 	test_file_init(&t);
 	b = test_file_open(&t, TEST_RANDOM_BYTES);
 	test_random(b, 1, 2000);
@@ -39,6 +47,7 @@ static void buffered_file_reads_what_was_written(void **state)
 	struct ob_blk *b;
 
 	(void)state;
+	need_ring_seen();
 	test_file_init(&t);
 	t.direct = false;
 	b = test_file_open(&t, TEST_RANDOM_BYTES);

@@ -43,12 +43,12 @@ static inline struct ob_bus_volume volume(const char *name, uint8_t kind, uint64
 	return r;
 }
 
-/* Emulators and some containers have none. */
+/* Emulators and some containers have none; valgrind does not see what it writes into a buffer, and calls it uninitialised. */
 static inline void need_io_uring(void)
 {
 	struct io_uring ring;
 
-	if (io_uring_queue_init(4, &ring, 0) < 0)
+	if (getenv("OB_VALGRIND") != NULL || io_uring_queue_init(4, &ring, 0) < 0)
 		skip();
 	io_uring_queue_exit(&ring);
 }
