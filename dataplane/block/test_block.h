@@ -83,6 +83,8 @@ static inline int test_rw(
 struct slow {
 	struct ob_blk blk;
 	int result;
+	bool deaf;		/* cancels nothing: all is at the medium */
+	struct ob_blk_ch *last; /* that something was submitted to */
 };
 
 struct slow_ch {

@@ -21,6 +21,7 @@ static void slow_submit(struct ob_blk_ch *ch, struct ob_blk_io *const *ios, unsi
 {
 	struct slow_ch *s = (struct slow_ch *)ch;
 
+	((struct slow *)ch->b)->last = ch;
 	for (unsigned i = 0; i < n; i++) {
 		s->last_op = ios[i]->op;
 		s->last_flags = ios[i]->flags;
@@ -63,6 +64,8 @@ static void slow_cancel(struct ob_blk_ch *ch, const void *owner)
 	struct blk_list all = s->held;
 	struct ob_blk_io *io;
 
+	if (((struct slow *)ch->b)->deaf)
+		return;
 	s->held = (struct blk_list){0};
 	s->n_held = 0;
 	while ((io = blk_list_pop(&all)) != NULL) {

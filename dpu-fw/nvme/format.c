@@ -40,13 +40,17 @@ static void drain_everywhere(const struct nvme_format *f)
 				ob_nvmeq_drain(o->q, nsid);
 }
 
+static void open_gate(void *arg)
+{
+	ob_nvme_ns_set_formatting(arg, false);
+	ob_nvme_ns_put(arg);
+}
+
+/* A step that was cancelled may still erase: the namespace stays shut until it is over, or it would erase what hosts write next. */
 static void leave(struct nvme_format *f)
 {
-	nvme_job_close(f->job, NULL);
+	nvme_job_close_then(f->job, NULL, f->ns != NULL ? open_gate : NULL, f->ns);
 	f->job = NULL;
-	if (f->ns != NULL)
-		ob_nvme_ns_set_formatting(f->ns, false);
-	ob_nvme_ns_put(f->ns);
 	f->ns = NULL;
 }
 
@@ -135,9 +139,11 @@ static uint16_t crypto_erase(struct nvme_format *f)
 	return rc == 0 ? 0 : NVME_SC_INTERNAL;
 }
 
-/* A volume is formatted by one controller at a time. */
+/* A volume is formatted by one controller at a time, and not before the last step of a format that was given up. */
 static bool others_format(const struct ob_nvme *c, const struct ob_nvme_ns *ns)
 {
+	if (nvme_jobs_on(ob_nvme_ns_blk(ns), true))
+		return true;
 	for (const struct ob_nvme *o = nvme_all; o != NULL; o = o->next)
 		if (o != c && o->format != NULL && o->format->ns == ns)
 			return true;

@@ -17,7 +17,8 @@ struct nvme_job {
 	struct iovec iov;
 	struct event *turn, *wake; /* wake: the channel's descriptor, or NULL */
 	void (*fn)(void *arg, int result);
-	void *arg, *free_buf;
+	void (*then)(void *arg); /* of an orphan: when it is over */
+	void *arg, *then_arg, *free_buf;
 	bool busy, finished, armed, orphan;
 };
 
@@ -38,6 +39,16 @@ static void job_free(struct nvme_job *j)
 	free(j);
 }
 
+static void over(struct nvme_job *j)
+{
+	void (*then)(void *arg) = j->then;
+	void *arg = j->then_arg;
+
+	job_free(j);
+	if (then != NULL)
+		then(arg);
+}
+
 static void orphan_over(struct nvme_job *j)
 {
 	for (struct nvme_job **p = &orphans; *p != NULL; p = &(*p)->next)
@@ -45,7 +56,7 @@ static void orphan_over(struct nvme_job *j)
 			*p = j->next;
 			break;
 		}
-	job_free(j);
+	over(j);
 }
 
 static void io_done(struct ob_blk_io *io)
@@ -154,21 +165,39 @@ void nvme_job_io(struct nvme_job *j, enum ob_blk_op op, unsigned flags, uint64_t
 		wait_more(j);
 }
 
-void nvme_job_close(struct nvme_job *j, void *free_buf)
+void nvme_job_close_then(struct nvme_job *j, void *free_buf, void (*then)(void *arg), void *arg)
 {
 	if (j == NULL) {
 		free(free_buf);
+		if (then != NULL)
+			then(arg);
 		return;
 	}
 	j->free_buf = free_buf;
-	if (!j->busy) {
-		job_free(j);
+	j->then = then;
+	j->then_arg = arg;
+	if (j->busy && !j->finished)
+		ob_blk_cancel(j->ch, j);
+	if (!j->busy || j->finished) {
+		over(j);
 		return;
 	}
 	j->orphan = true;
 	j->next = orphans;
 	orphans = j;
-	ob_blk_cancel(j->ch, j);
+}
+
+void nvme_job_close(struct nvme_job *j, void *free_buf)
+{
+	nvme_job_close_then(j, free_buf, NULL, NULL);
+}
+
+bool nvme_jobs_on(const struct ob_blk *b, bool waited)
+{
+	for (const struct nvme_job *j = orphans; j != NULL; j = j->next)
+		if (j->b == b && (!waited || j->then != NULL))
+			return true;
+	return false;
 }
 
 void nvme_jobs_drain(void)

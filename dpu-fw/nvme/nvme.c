@@ -131,6 +131,9 @@ int ob_nvme_add_ns(struct ob_nvme *c, uint32_t *nsid, struct ob_nvme_ns *ns)
 		return -ENOSPC;
 	if (n > OB_NVME_MAX_NS)
 		return -EINVAL;
+	/* Another namespace over the volume would not know of the format that still erases it. */
+	if (nvme_jobs_on(ob_nvme_ns_blk(ns), true))
+		return -EBUSY;
 	there = subsys_ns(c, n);
 	if (there != NULL && there != ns)
 		return -EEXIST;

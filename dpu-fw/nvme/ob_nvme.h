@@ -85,7 +85,7 @@ const char *ob_nvme_name(const struct ob_nvme *c);
 /* Puts 'ns' under the number '*nsid' (0: the lowest free one, which is stored there) and attaches it; takes a reference. The host hears of it by
  * the event Namespace Attribute Changed. Context: main.
  * Returns 0; -EINVAL number over OB_NVME_MAX_NS; -EEXIST the number means another namespace in this subsystem; -EALREADY 'ns' is there;
- * -ENOSPC; -ENOMEM. */
+ * -EBUSY its volume is still being erased by a format that was given up: later; -ENOSPC; -ENOMEM. */
 int ob_nvme_add_ns(struct ob_nvme *c, uint32_t *nsid, struct ob_nvme_ns *ns);
 /* Takes a namespace away, attached or not: I/O to it ends with Invalid Namespace or Format. When it returns nobody of this controller uses
  * it, and the reference is dropped. Returns 0; -ENOENT. Context: main. */
