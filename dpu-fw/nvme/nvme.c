@@ -16,6 +16,7 @@
 RTE_LOG_REGISTER(nvme_logtype, ob.nvme, INFO);
 
 #define LOG_BURST	10
+#define LOG_TURNS	4 /* of 16 entries of the I/O side's error log */
 #define DEFAULT_QPAIRS	16
 #define DEFAULT_ENTRIES 1024
 #define DEFAULT_MDTS	(1u << 20)
@@ -183,9 +184,10 @@ int ob_nvme_set_ana(struct ob_nvme *c, uint32_t nsid, enum ob_nvme_ana state)
 static void log_io_errors(struct ob_nvme *c)
 {
 	struct ob_nvmeq_error err[16];
-	unsigned n;
+	unsigned n, turns = 0;
 
-	while ((n = ob_nvmeq_errors(c->q, err, 16)) > 0)
+	/* What was there when it was told fits these turns; what comes meanwhile is told again. */
+	while (turns++ < LOG_TURNS && (n = ob_nvmeq_errors(c->q, err, 16)) > 0)
 		for (unsigned i = 0; i < n; i++)
 			nvme_error_add(c, &(struct nvme_error){.sqid = err[i].sqid,
 					      .cid = err[i].cid,
