@@ -14,6 +14,10 @@ static int slow_open(struct ob_blk_ch *ch)
 
 static void slow_close(struct ob_blk_ch *ch)
 {
+	struct slow *s = (struct slow *)ch->b;
+
+	if (s->last == ch)
+		s->last = NULL;
 	close(ch->wake_fd);
 }
 

@@ -133,6 +133,7 @@ static void enable(struct ob_nvme *c)
 	const char *why = enable_error(c, st->cc);
 	int rc;
 
+	nvme_shutdown_cancel(c); /* that of the disabled controller */
 	st->csts &= ~CSTS_SHST;
 	st->n_enables++;
 	if (why != NULL) {

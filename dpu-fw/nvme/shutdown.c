@@ -12,6 +12,7 @@ struct nvme_shutdown {
 	struct nvme_job *job;
 	struct ob_nvme_ns *ns; /* a reference, of the one that is flushed */
 	uint32_t nsid;
+	bool failed;
 };
 
 static void set_shst(struct ob_nvme *c, uint32_t shst)
@@ -37,6 +38,7 @@ static void flushed(void *arg, int result)
 	if (result != 0 && nvme_may_log(s->c))
 		nvme_log(ERR, s->c, "namespace %u was not flushed at shutdown: %s", s->nsid,
 		    strerror(-result));
+	s->failed |= result != 0;
 	leave(s);
 	next_ns(s);
 }
@@ -58,6 +60,7 @@ static bool flush_next(struct nvme_shutdown *s)
 			if (nvme_may_log(s->c))
 				nvme_log(
 				    ERR, s->c, "namespace %u was not flushed at shutdown", s->nsid);
+			s->failed = true;
 			continue;
 		}
 		s->ns = ob_nvme_ns_get(ns);
@@ -71,10 +74,18 @@ static void next_ns(struct nvme_shutdown *s)
 {
 	struct ob_nvme *c = s->c;
 
+	bool failed;
+
 	if (flush_next(s))
 		return;
+	failed = s->failed;
 	c->shutdown = NULL;
 	free(s);
+	/* Complete would say that all that was acknowledged is durable (3.6.1). */
+	if (failed) {
+		nvme_fatal(c, "a namespace was not flushed at shutdown");
+		return;
+	}
 	set_shst(c, NVME_CSTS_SHST_CMPLT);
 	c->st->n_shutdowns++;
 }
@@ -83,6 +94,7 @@ void nvme_shutdown(struct ob_nvme *c)
 {
 	struct nvme_shutdown *s;
 
+	nvme_shutdown_cancel(c);
 	nvme_queues_reset(c);
 	nvme_selftest_cancel(c, NVME_ST_RESULT_CLR);
 	nvme_kato_stop(c);

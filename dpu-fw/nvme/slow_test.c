@@ -68,9 +68,47 @@ static void a_format_that_was_given_up_keeps_its_namespace_shut_until_its_last_s
 	assert_null(t->c->format);
 }
 
+#define SHUT(en) ((en) | 1u << 14)
+
+static void enabling_forgets_the_shutdown_before(void **state)
+{
+	struct t *t = *state;
+	struct slow *s = add_slow(t);
+
+	t_write(NVME_REG_CC, 0, 4);
+	t_write(NVME_REG_CC, SHUT(0u), 4);
+	assert_int_equal(t_read(NVME_REG_CSTS, 4), 1 << 2);
+	t_enable(t);
+	assert_null(t->c->shutdown);
+	answer(t, s);
+	assert_int_equal(t_read(NVME_REG_CSTS, 4), 1);
+	t_write(NVME_REG_CC, SHUT(T_EN), 4);
+	assert_int_equal(t_read(NVME_REG_CSTS, 4), 1 | 1 << 2);
+	answer(t, s);
+	assert_int_equal(t_read(NVME_REG_CSTS, 4), 1 | 2 << 2);
+	assert_int_equal(t->st->n_shutdowns, 1);
+}
+
+static void a_shutdown_whose_flush_fails_is_not_complete(void **state)
+{
+	struct t *t = *state;
+	struct slow *s = add_slow(t);
+
+	s->result = -EIO;
+	t_write(NVME_REG_CC, SHUT(T_EN), 4);
+	answer(t, s);
+	assert_int_equal(t_read(NVME_REG_CSTS, 4), 1 | 1 << 1 | 1 << 2);
+	assert_int_equal(t->st->n_shutdowns, 0);
+	s->result = 0;
+	t_write(NVME_REG_CC, 0, 4);
+	t_enable(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    TE(enabling_forgets_the_shutdown_before),
+	    TE(a_shutdown_whose_flush_fails_is_not_complete),
 	    TE(a_format_that_was_given_up_keeps_its_namespace_shut_until_its_last_step_ended),
 	};
 
