@@ -192,6 +192,31 @@ static void abort_ends_a_job_at_its_next_step(void **state)
 	t_close(&e);
 }
 
+static void a_copy_stops_when_its_namespace_is_write_protected(void **state)
+{
+	struct ob_nvme_sqe sqe = {.opcode = nvme_cmd_copy, .nsid = 1, .cid = 1, .cdw10 = 100};
+	struct nvme_copy_range range = {.nlb = htole16(7)};
+	struct t_cqe c;
+	struct t_env e;
+
+	(void)state;
+	open_slow(&e);
+	memcpy(t_mem(&e, e.buf), &range, sizeof(range));
+	sqe.dptr[0] = e.buf;
+	t_put(&e, &e.io, &sqe);
+	t_ring(&e, &e.io);
+	t_run(&e);
+	assert_int_equal(slow_of(&e)->last_op, OB_BLK_READ);
+	assert_int_equal(ob_nvme_ns_set_wp(e.ns, OB_NVME_WP_ON), 0);
+	assert_int_equal(slow_let_go(volume(&e), 1), 1);
+	t_run(&e);
+	assert_int_equal(slow_of(&e)->n_held, 0);
+	assert_true(t_reap(&e, &e.io, &c));
+	assert_int_equal(
+	    (uint16_t)(c.status >> 1 & ~NVME_SC_MORE), T_ERR(NVME_SC_NS_WRITE_PROTECTED));
+	t_close(&e);
+}
+
 static void detaching_ends_what_waits_with_invalid_namespace(void **state)
 {
 	struct ob_nvme_ns_info info;
@@ -516,6 +541,7 @@ int main(void)
 	    cmocka_unit_test(reset_posts_nothing),
 	    cmocka_unit_test(abort_ends_one_and_the_others_go_on),
 	    cmocka_unit_test(abort_ends_a_job_at_its_next_step),
+	    cmocka_unit_test(a_copy_stops_when_its_namespace_is_write_protected),
 	    cmocka_unit_test(detaching_ends_what_waits_with_invalid_namespace),
 	    cmocka_unit_test(unmapping_other_memory_keeps_waiting_io),
 	    cmocka_unit_test(unmapping_the_data_fails_the_command),

@@ -413,6 +413,8 @@ unsigned nvmeq_advance(struct nvmeq_worker *nw)
 
 		if (st == 0 && (r->sq->stopping || (r->flags & NVMEQ_ABORTED) || r->nsw->gone))
 			st = nvmeq_blk_status(r, -ECANCELED);
+		if (st == 0)
+			st = nvmeq_still_may(r);
 		finish(nw, r, st != 0 ? st : next_step(nw, r));
 	}
 	return n;

@@ -355,6 +355,8 @@ void nvmeq_replay(struct nvmeq_worker *nw, struct nvmeq_req *r);
 /* Adds the request's I/O to what is submitted next. */
 void nvmeq_issue(struct nvmeq_worker *nw, struct nvmeq_req *r);
 ob_nvme_status_t nvmeq_gate_status(uint32_t gate, unsigned class);
+/* The gate again, for a command that has begun (its pair, too): it may have closed since. */
+ob_nvme_status_t nvmeq_still_may(const struct nvmeq_req *r);
 /* The command's LBA range in bytes. */
 ob_nvme_status_t nvmeq_lba_range(
     const struct nvmeq_att *att, uint64_t slba, uint64_t nlb, uint64_t *off, uint64_t *len);

@@ -309,6 +309,14 @@ static void refuse(struct nvmeq_req *r, ob_nvme_status_t status)
 		nvmeq_complete(second, OB_NVME_ERR(NVME_SC_FUSED_FAIL));
 }
 
+ob_nvme_status_t nvmeq_still_may(const struct nvmeq_req *r)
+{
+	uint32_t gate = __atomic_load_n(&r->nsw->att->gate, __ATOMIC_RELAXED);
+
+	return nvmeq_gate_status(
+	    gate, class_of(r->sqe) | (r->pair != NULL ? class_of(r->pair->sqe) : 0));
+}
+
 bool nvmeq_start(struct nvmeq_worker *nw, struct nvmeq_req *r)
 {
 	const struct ob_nvme_sqe *sqe = r->sqe;
@@ -347,8 +355,12 @@ bool nvmeq_start(struct nvmeq_worker *nw, struct nvmeq_req *r)
 
 void nvmeq_replay(struct nvmeq_worker *nw, struct nvmeq_req *r)
 {
-	int st = 0;
+	int st = nvmeq_still_may(r);
 
+	if (st != 0) {
+		refuse(r, (ob_nvme_status_t)st);
+		return;
+	}
 	if (r->flags & NVMEQ_DIRECT)
 		st = map_data(nw, r, r->io.op == OB_BLK_WRITE ? OB_GMEM_READ : OB_GMEM_WRITE);
 	if (st == 0) {
