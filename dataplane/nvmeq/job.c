@@ -256,7 +256,7 @@ static int copy_step(struct nvmeq_worker *nw, struct nvmeq_req *r)
 	job->writing = !job->writing;
 	if (job->writing) {
 		rc = issue(nw, r, OB_BLK_WRITE, job->to, len, job->buf[0]);
-		r->io.flags = r->sqe->cdw12 & 1u << 30 ? OB_BLK_FUA : 0;
+		r->io.flags = nvmeq_fua(nw, r->sqe);
 		return rc;
 	}
 	job->to += len;

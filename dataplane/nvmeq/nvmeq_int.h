@@ -363,6 +363,14 @@ ob_nvme_status_t nvmeq_lba_range(
 /* Read or Write, checked for the gate already. Returns false: waits. */
 bool nvmeq_start_rw(struct nvmeq_worker *nw, struct nvmeq_req *r);
 
+/* Force Unit Access of what writes: the command's, or of all while the volatile write cache is off. */
+static inline uint8_t nvmeq_fua(const struct nvmeq_worker *nw, const struct ob_nvme_sqe *sqe)
+{
+	return (sqe->cdw12 & 1u << 30) || unlikely(!__atomic_load_n(&nw->q->wce, __ATOMIC_RELAXED))
+		   ? OB_BLK_FUA
+		   : 0;
+}
+
 /* job.c: the commands of several steps. Return as nvmeq_start. */
 bool nvmeq_start_job(struct nvmeq_worker *nw, struct nvmeq_req *r);
 unsigned nvmeq_advance(struct nvmeq_worker *nw); /* one step of each job whose I/O ended */

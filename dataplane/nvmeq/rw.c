@@ -4,7 +4,6 @@
 
 #define NLB(sqe)   (((sqe)->cdw12 & 0xffffu) + 1)
 #define SLBA(sqe)  ((uint64_t)(sqe)->cdw11 << 32 | (sqe)->cdw10)
-#define FUA	   (1u << 30)
 #define DEAC	   (1u << 25)
 #define DTYPE(sqe) ((sqe)->cdw12 >> 20 & 15)
 
@@ -161,13 +160,6 @@ static void rw_done(struct ob_blk_io *io)
 	nvmeq_complete(r, 0);
 }
 
-static inline uint8_t fua(const struct nvmeq_worker *nw, const struct ob_nvme_sqe *sqe)
-{
-	return (sqe->cdw12 & FUA) || unlikely(!__atomic_load_n(&nw->q->wce, __ATOMIC_RELAXED))
-		   ? OB_BLK_FUA
-		   : 0;
-}
-
 bool nvmeq_start_rw(struct nvmeq_worker *nw, struct nvmeq_req *r)
 {
 	const struct ob_nvme_sqe *sqe = r->sqe;
@@ -180,7 +172,7 @@ bool nvmeq_start_rw(struct nvmeq_worker *nw, struct nvmeq_req *r)
 		st = OB_NVME_ERR(NVME_SC_INVALID_FIELD);
 	if (likely(st == 0)) {
 		r->io.op = write ? OB_BLK_WRITE : OB_BLK_READ;
-		r->io.flags = write ? fua(nw, sqe) : 0;
+		r->io.flags = write ? nvmeq_fua(nw, sqe) : 0;
 		r->io.len = len;
 		r->io.done = rw_done;
 		r->flags |= NVMEQ_DIRECT;
@@ -228,7 +220,7 @@ static bool start_write_zeroes(struct nvmeq_worker *nw, struct nvmeq_req *r)
 		return true;
 	}
 	r->io.op = OB_BLK_WRITE_ZEROES;
-	r->io.flags = (uint8_t)(fua(nw, sqe) | (sqe->cdw12 & DEAC ? OB_BLK_MAY_UNMAP : 0));
+	r->io.flags = (uint8_t)(nvmeq_fua(nw, sqe) | (sqe->cdw12 & DEAC ? OB_BLK_MAY_UNMAP : 0));
 	r->io.n_iov = 0;
 	r->io.done = plain_done;
 	nvmeq_issue(nw, r);
