@@ -556,6 +556,8 @@ static int sq_forget(struct ob_worker *w, void *arg)
 	while ((r = nvmeq_list_pop(&l)) != NULL)
 		if (r->sq != sq)
 			nvmeq_list_add(&sq->cq->stuck, r);
+		else
+			sq->cq->reserved--; /* others may complete there instead */
 	return 0;
 }
 
