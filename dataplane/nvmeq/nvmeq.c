@@ -225,14 +225,16 @@ static int write_shadow(struct ob_worker *w, void *arg)
 		return 0;
 	for (unsigned i = 0; i < nw->n_sqs; i++) {
 		const struct nvmeq_sq *sq = nw->sq[i];
-		uint32_t tail = ob_gmem_ld_le32_acq(sq->db);
+		bool lost = nw->q->shadow_win >= 0 && sq->ei == NULL;
+		uint32_t tail = lost ? sq->ring.head : ob_gmem_ld_le32_acq(sq->db);
 
 		ob_gmem_st_le32(p->sh + 8u * sq->qid, tail < sq->ring.size ? tail : sq->ring.head);
 		ob_gmem_st_le32(p->ei + 8u * sq->qid, tail);
 	}
 	for (unsigned i = 0; i < nw->n_cqs; i++) {
 		const struct nvmeq_cq *cq = nw->cq[i];
-		uint32_t head = ob_gmem_ld_le32_acq(cq->db);
+		bool lost = nw->q->shadow_win >= 0 && cq->ei == NULL;
+		uint32_t head = lost ? cq->ring.head : ob_gmem_ld_le32_acq(cq->db);
 
 		ob_gmem_st_le32(
 		    p->sh + 8u * cq->qid + 4, head < cq->ring.size ? head : cq->ring.head);
@@ -257,7 +259,7 @@ int ob_nvmeq_shadow(struct ob_nvmeq *q, ob_iova_t doorbells, ob_iova_t eventidx)
 {
 	uint32_t len = 8u * (q->conf.max_qpairs + 1u);
 	uint64_t mask = (1ull << q->page_shift) - 1;
-	int sh, ei;
+	int sh, ei, old_sh = q->shadow_win, old_ei = q->eventidx_win;
 
 	if (q->page_shift == 0 || ((doorbells.v | eventidx.v) & mask) != 0)
 		return -EINVAL;
@@ -278,7 +280,7 @@ int ob_nvmeq_shadow(struct ob_nvmeq *q, ob_iova_t doorbells, ob_iova_t eventidx)
 		if (p.nw != NULL)
 			ob_worker_call(p.nw->w, write_shadow, &p);
 	}
-	nvmeq_drop_shadow(q);
+	/* The old ones go last: without any the registers would count, which say where the queues stood long ago. */
 	q->shadow_win = sh;
 	q->eventidx_win = ei;
 	q->arena->shadow_iova = doorbells.v;
@@ -286,6 +288,10 @@ int ob_nvmeq_shadow(struct ob_nvmeq *q, ob_iova_t doorbells, ob_iova_t eventidx)
 	for (unsigned i = 0; i < OB_MAX_WORKERS; i++)
 		if (q->nw[i] != NULL)
 			ob_worker_call(q->nw[i]->w, write_shadow, &(struct place){.nw = q->nw[i]});
+	if (old_sh >= 0)
+		ob_gmem_window_del(q->conf.gm, old_sh);
+	if (old_ei >= 0)
+		ob_gmem_window_del(q->conf.gm, old_ei);
 	return 0;
 }
 

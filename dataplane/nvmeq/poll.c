@@ -321,7 +321,9 @@ void nvmeq_refresh(struct nvmeq_worker *nw)
 	for (unsigned i = 0; i < nw->n_sqs; i++) {
 		struct nvmeq_sq *sq = nw->sq[i];
 
-		sq->mem = ob_gmem_window(nw->map, sq->ring.window);
+		/* Without its shadow it stalls: the register is what was written before there was one. */
+		sq->mem =
+		    shadow || q->shadow_win < 0 ? ob_gmem_window(nw->map, sq->ring.window) : NULL;
 		sq->db = shadow ? (const void *)(sh + 8u * sq->qid) : &regs[2 * sq->qid];
 		sq->ei = shadow ? ei + 8u * sq->qid : NULL;
 		sq->ei_at = UINT16_MAX;
