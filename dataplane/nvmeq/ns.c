@@ -218,6 +218,8 @@ int ob_nvme_ns_set_wp(struct ob_nvme_ns *ns, enum ob_nvme_wp wp)
 	/* The other two cannot be left by the host either (8.12); a power cycle makes the namespace anew. */
 	if (ns->wp >= OB_NVME_WP_UNTIL_POWER_CYCLE && wp != ns->wp)
 		return -EPERM;
+	if (ns->formatting)
+		return -EBUSY;
 	ns->wp = wp;
 	nvmeq_resv_gate(ns);
 	return 0;

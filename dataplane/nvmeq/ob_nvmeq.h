@@ -102,7 +102,7 @@ int ob_nvme_ns_on_resize(
 void ob_nvme_ns_off_resize(
     struct ob_nvme_ns *ns, void (*fn)(void *ctx, struct ob_nvme_ns *ns), void *ctx);
 
-/* Returns 0, -EPERM from permanent, or -EINVAL. Writes that are under way go on. */
+/* Returns 0, -EPERM from permanent, -EBUSY while it is formatted, or -EINVAL. Writes that are under way go on. */
 int ob_nvme_ns_set_wp(struct ob_nvme_ns *ns, enum ob_nvme_wp wp);
 /* While on, I/O to it ends with Format in Progress. The caller erases the volume meanwhile. */
 void ob_nvme_ns_set_formatting(struct ob_nvme_ns *ns, bool on);

@@ -440,6 +440,8 @@ static uint16_t set_wp(struct ob_nvme *c, const struct ob_nvme_sqe *e)
 	if (state > OB_NVME_WP_UNTIL_POWER_CYCLE)
 		return bad11(c, 0);
 	rc = ob_nvme_ns_set_wp(ns, (enum ob_nvme_wp)state);
+	if (rc == -EBUSY)
+		return NVME_SC_FORMAT_IN_PROGRESS;
 	if (rc != 0)
 		return nvme_bad(c, 11, 0, NVME_CMD(NVME_SC_FEATURE_NOT_CHANGEABLE));
 	/* Others learn of it; who asked knows (figure 146). */

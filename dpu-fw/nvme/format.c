@@ -31,6 +31,7 @@ struct nvme_format {
 
 static void step(struct nvme_format *f);
 static void next_ns(struct nvme_format *f);
+static uint16_t check_ns(struct ob_nvme *c, uint32_t nsid, uint32_t cdw10);
 
 static void drain_everywhere(const struct nvme_format *f)
 {
@@ -159,9 +160,10 @@ static void begin_ns(struct nvme_format *f)
 	struct ob_blk_info info;
 	uint16_t status;
 
-	/* It may have begun since this command was checked (broadcast). */
-	if (others_format(f->c, nvme_ns(f->c, f->nsid))) {
-		f->status = NVME_SC_FORMAT_IN_PROGRESS;
+	/* What was checked for all of them at the beginning may have changed since (broadcast). */
+	status = check_ns(f->c, f->nsid, f->cdw10);
+	if (status != 0) {
+		f->status = status;
 		next_ns(f);
 		return;
 	}
