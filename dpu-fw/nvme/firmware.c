@@ -43,6 +43,7 @@ static int make_room(struct nvme_fw *f, size_t bytes)
 	p = realloc(f->image, room);
 	if (p == NULL)
 		return -ENOMEM;
+	memset(p + f->room, 0, room - f->room); /* what is not downloaded is nobody's old data */
 	f->image = p;
 	f->room = room;
 	return 0;
