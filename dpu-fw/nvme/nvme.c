@@ -90,6 +90,8 @@ void nvme_ns_take_out(struct ob_nvme *c, uint32_t nsid)
 		return;
 	nvme_format_ns_gone(c, ns);
 	nvme_selftest_ns_gone(c, ns);
+	if (nvme_ns(c, nsid) != ns)
+		return;
 	(void)nvme_ns_attach(c, nsid, false);
 	c->ns[nsid - 1].ns = NULL;
 	memset(&c->st->ns[nsid - 1], 0, sizeof(c->st->ns[0]));
