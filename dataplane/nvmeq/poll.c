@@ -354,7 +354,7 @@ static void retry(struct nvmeq_worker *nw)
 {
 	struct nvmeq_req *r;
 
-	while ((r = nw->wait.head) != NULL) {
+	for (unsigned n = 0; n < NVMEQ_BURST && (r = nw->wait.head) != NULL; n++) {
 		struct nvmeq_req *next = r->next, *tail = nw->wait.tail;
 
 		nw->wait.head = next;
