@@ -7,6 +7,8 @@
 
 #include <rte_byteorder.h>
 
+#include "job.h"
+
 #define SEL_MASK 0xfu
 
 static void tell_card(struct ob_nvme *c, uint32_t nsid)
@@ -126,6 +128,13 @@ static uint16_t delete_one(struct ob_nvme *c, const struct ob_nvme_sqe *e, uint3
 
 	if (!c->st->ns[nsid - 1].hosts_own)
 		return NVME_GEN(NVME_SC_OP_DENIED);
+	/* What works on the volume has to be over before the card takes it away. */
+	for (struct ob_nvme *o = nvme_all; o != NULL; o = o->next) {
+		nvme_format_ns_gone(o, ns);
+		nvme_selftest_ns_gone(o, ns);
+	}
+	if (nvme_jobs_on(ob_nvme_ns_blk(ns), true))
+		return NVME_SC_FORMAT_IN_PROGRESS;
 	for (struct ob_nvme *o = nvme_all; o != NULL; o = o->next)
 		if (nvme_ns(o, nsid) == ns)
 			(void)nvme_ns_attach(o, nsid, false);
