@@ -168,6 +168,14 @@ static void begin_ns(struct nvme_format *f)
 		next_ns(f);
 		return;
 	}
+	for (struct ob_nvme *o = nvme_all; o != NULL; o = o->next)
+		nvme_selftest_formatted(o, nvme_ns(f->c, f->nsid));
+	/* A read that is still at the medium would meet the new key. */
+	if (f->ses == SES_CRYPTO && nvme_jobs_on(ob_nvme_ns_blk(nvme_ns(f->c, f->nsid)), false)) {
+		f->status = NVME_SC_FORMAT_IN_PROGRESS;
+		next_ns(f);
+		return;
+	}
 	nvme_pel_add(f->c, NVME_PEL_FORMAT_START_EVENT, 1, &ev, sizeof(ev));
 	f->ns = ob_nvme_ns_get(nvme_ns(f->c, f->nsid));
 	ob_nvme_ns_set_formatting(f->ns, true);

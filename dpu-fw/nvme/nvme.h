@@ -402,6 +402,7 @@ void nvme_format_cancel(struct ob_nvme *c);
 void nvme_format_ns_gone(struct ob_nvme *c, const struct ob_nvme_ns *ns);
 bool nvme_format_has(const struct ob_nvme *c, uint16_t cid);
 void nvme_selftest_cancel(struct ob_nvme *c, uint8_t result);
+void nvme_selftest_formatted(struct ob_nvme *c, const struct ob_nvme_ns *ns);
 void nvme_selftest_ns_gone(struct ob_nvme *c, const struct ob_nvme_ns *ns);
 void nvme_shutdown(struct ob_nvme *c);
 void nvme_shutdown_cancel(struct ob_nvme *c);

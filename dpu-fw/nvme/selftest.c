@@ -194,6 +194,12 @@ void nvme_selftest_cancel(struct ob_nvme *c, uint8_t result)
 		over(c->selftest, result, false, 0);
 }
 
+void nvme_selftest_formatted(struct ob_nvme *c, const struct ob_nvme_ns *ns)
+{
+	if (c->selftest != NULL && c->selftest->ns == ns)
+		over(c->selftest, NVME_ST_RESULT_ABORTED_FORMAT, false, 0);
+}
+
 void nvme_selftest_ns_gone(struct ob_nvme *c, const struct ob_nvme_ns *ns)
 {
 	if (c->selftest != NULL && c->selftest->ns == ns)
