@@ -60,7 +60,7 @@ int ob_vblk_start_queue(struct ob_vblk *vb, unsigned q, const struct ob_virtq_co
 enum ob_vblk_stop {
 	OB_VBLK_STOP_DROP, /* the ring is over (reset): requests under way end at the medium, the driver hears nothing more */
 	/* The ring may go on elsewhere: all that was taken is completed and told to the driver first, as far as that is
-	 * done within a second; the rest is told as failed. */
+	 * done within a second for all stops of the function (a wait wears off in ten times its length); the rest is told as failed. */
 	OB_VBLK_STOP_FINISH,
 };
 /* Takes it from its worker; on return nothing of it is under way and nobody touches the guest's memory for it. Returns the next avail

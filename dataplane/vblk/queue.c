@@ -7,8 +7,10 @@
 
 #include "vblk_int.h"
 
-#define FINISH_NS UINT64_C(1000000000) /* that a stop waits for the device before it cancels */
-#define STEP_NS	  20000
+#define FINISH_NS \
+	UINT64_C(1000000000) /* that stops of a function wait for the device before they cancel */
+#define FORGET	10	     /* a wait is forgotten after so many times its length */
+#define STEP_NS 20000
 
 static struct vblk_scratch *scratches[OB_MAX_WORKERS]; /* control's */
 
@@ -363,13 +365,22 @@ static int queue_leave(struct ob_worker *w, void *arg)
 	return 0;
 }
 
+/* How long a stop may wait. A guest that stops its queues over and over, with I/Os under way that do not end, must not hold control for a
+ * second each time: what its function has waited of late counts. */
+static uint64_t may_wait(struct ob_vblk *vb, uint64_t now)
+{
+	vb->waited_ns -= RTE_MIN(vb->waited_ns, (now - vb->waited_at_ns) / FORGET);
+	vb->waited_at_ns = now;
+	return FINISH_NS - RTE_MIN(vb->waited_ns, FINISH_NS);
+}
+
 int32_t ob_vblk_stop_queue(struct ob_vblk *vb, unsigned q, enum ob_vblk_stop how)
 {
 	struct vblk_queue *qp = q < OB_VBLK_MAX_QUEUES ? vb->queue[q] : NULL;
 	const struct ob_virtq_state *st;
 	struct vblk_shard *sh;
 	struct step s;
-	uint64_t until;
+	uint64_t began, until;
 	int32_t next;
 
 	if (qp == NULL)
@@ -377,7 +388,8 @@ int32_t ob_vblk_stop_queue(struct ob_vblk *vb, unsigned q, enum ob_vblk_stop how
 	sh = qp->sh;
 	s = (struct step){.sh = sh, .only = qp};
 	__atomic_store_n(&vb->queue_worker[q], -1, __ATOMIC_RELEASE);
-	until = now_ns() + FINISH_NS;
+	began = now_ns();
+	until = began + may_wait(vb, began);
 	for (;;) {
 		s.cancel = s.close = how == OB_VBLK_STOP_DROP || now_ns() > until;
 		ob_worker_call(sh->worker, how == OB_VBLK_STOP_DROP ? step_drain : step_finish, &s);
@@ -385,6 +397,8 @@ int32_t ob_vblk_stop_queue(struct ob_vblk *vb, unsigned q, enum ob_vblk_stop how
 			break;
 		nap();
 	}
+	if (how == OB_VBLK_STOP_FINISH)
+		vb->waited_ns += now_ns() - began;
 	ob_worker_call(sh->worker, queue_leave, qp);
 	vb->queue[q] = NULL;
 	st = &qp->arena->state;

@@ -473,6 +473,34 @@ static void stop_tells_what_it_took_or_drops_it(void **state)
 	assert_null(e->vb->shard[0]);
 }
 
+static void stops_in_a_row_wait_for_a_second_in_all(void **state)
+{
+	struct env *e = *state;
+	struct timespec from, to;
+	struct env_req r;
+	uint64_t cookie;
+	uint32_t len;
+
+	env_start(e, ENV_F);
+	for (unsigned i = 0; i < 3; i++) {
+		if (i > 0) {
+			fake_ring_fini(&e->ring[0]);
+			env_start_queue(e, 0, false);
+		}
+		r = env_req(e, VIRTIO_BLK_T_IN, 0, 512);
+		env_post(e, 0, &r, true, 1);
+		env_round();
+		if (i == 1)
+			clock_gettime(CLOCK_MONOTONIC, &from);
+		assert_true(ob_vblk_stop_queue(e->vb, 0, OB_VBLK_STOP_FINISH) >= 0);
+		assert_int_equal(fake_ring_reap(&e->ring[0], &cookie, &len), 1);
+		assert_int_equal(env_status(e, &r), VIRTIO_BLK_S_IOERR);
+	}
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	assert_true(
+	    (to.tv_sec - from.tv_sec) * 1000000000l + to.tv_nsec - from.tv_nsec < 800000000l);
+}
+
 static void a_resumed_queue_goes_on_where_it_stood(void **state)
 {
 	struct env *e = *state;
@@ -549,6 +577,7 @@ int main(void)
 	    BOTH(many_queues_have_fewer_rooms_and_nothing_is_lost),
 	    BOTH(unmap_takes_back_what_only_waits),
 	    BOTH(stop_tells_what_it_took_or_drops_it),
+	    BOTH(stops_in_a_row_wait_for_a_second_in_all),
 	    BOTH(a_resumed_queue_goes_on_where_it_stood),
 	    BOTH(queues_share_a_channel),
 	};

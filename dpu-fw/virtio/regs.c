@@ -202,8 +202,7 @@ static void set_reset(struct ob_virtio *fn, struct ob_virtio_queue *q, uint32_t 
 	(void)q;
 	if (v != 1 || !virtio_has(fn, VIRTIO_F_RING_RESET) || !q->enabled)
 		return;
-	ob_virtio_stop_queue(fn, idx);
-	virtio_queue_defaults(fn, idx);
+	virtio_drop_queue(fn, idx);
 }
 
 #define LO(name, field)                                                                     \

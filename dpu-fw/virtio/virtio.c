@@ -114,6 +114,12 @@ int32_t ob_virtio_stop_queue(struct ob_virtio *v, unsigned q)
 	return pos;
 }
 
+void virtio_drop_queue(struct ob_virtio *v, unsigned q)
+{
+	queue_stop(v, q, true);
+	virtio_queue_defaults(v, q);
+}
+
 bool ob_virtio_queue_running(const struct ob_virtio *v, unsigned q)
 {
 	return q < v->n_queues && v->running[q];

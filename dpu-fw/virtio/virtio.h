@@ -131,6 +131,8 @@ int virtio_init(struct ob_virtio *v, const struct virtio_type *type, const struc
 /* Undoes virtio_init; frees nothing. */
 void virtio_fini(struct ob_virtio *v);
 void virtio_reset(struct ob_virtio *v);
+/* As ob_virtio_stop_queue of a ring that the driver resets: nothing of it is completed any more. */
+void virtio_drop_queue(struct ob_virtio *v, unsigned q);
 void virtio_needs_reset(struct ob_virtio *v, const char *why);
 void virtio_config_changed(struct ob_virtio *v);
 void virtio_queue_defaults(struct ob_virtio *v, unsigned q);
