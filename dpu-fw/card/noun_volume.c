@@ -407,6 +407,7 @@ static void fill(struct ob_card *c, uint32_t idx, struct ob_bus_volume *r)
 	struct ob_blk_crypt_status move = {0};
 	struct volume_user u = {0};
 	struct ob_blk_info info;
+	struct text t = {""};
 
 	volume_refresh(c, idx);
 	if (v->conf.kind == OB_BUS_VOL_CRYPT && c->volume[idx].dev != NULL)
@@ -431,6 +432,8 @@ static void fill(struct ob_card *c, uint32_t idx, struct ob_bus_volume *r)
 	r->n_users = volume_users(c, idx, &u);
 	snprintf(r->user, sizeof(r->user), "%s", u.what);
 	snprintf(r->error, sizeof(r->error), "%s", c->volume[idx].error);
+	if (r->error[0] == '\0' && volume_check_whole(c, idx, &t) < 0)
+		snprintf(r->error, sizeof(r->error), "%.*s", (int)sizeof(r->error) - 1, t.s);
 	if (move.error != 0)
 		snprintf(r->error, sizeof(r->error),
 		    "the new key did not reach all of it: %s; 'obctl volume rekey' with the same "

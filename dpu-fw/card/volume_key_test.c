@@ -202,6 +202,44 @@ static void a_move_goes_on_after_a_restart(void **state)
 	assert_memory_equal(in, out, sizeof(in));
 }
 
+/* As after a power cut: the arena is gone, and with it the new key. */
+static void a_volume_whose_keys_are_not_known_is_not_used(void **state)
+{
+	struct ob_bus_volume n = crypt_volume("c0", "f0", 100),
+			     q = layer("q0", OB_BUS_VOL_QOS, "c0"), r;
+	struct ob_bus_function b = disk("b0", OB_BUS_BLK, "c0");
+	char journal[128];
+	uint8_t half[4096];
+	size_t len;
+	FILE *f;
+
+	(void)state;
+	snprintf(journal, sizeof(journal), "%s.c0.rekey", file_a);
+	add_crypt(9);
+	r = shown_volume("c0");
+	r.key = n.key;
+	r.key.use = OB_BUS_KEY_REPLACE;
+	assert_int_equal(SET(OB_BUS_VOLUME, r), 0);
+	f = fopen(journal, "r");
+	assert_non_null(f);
+	len = fread(half, 1, sizeof(half), f);
+	fclose(f);
+	await_ready("c0");
+	r = crypt_volume("c0", "f0", 0);
+	assert_int_equal(DEL(OB_BUS_VOLUME, r), 0);
+	f = fopen(journal, "w");
+	assert_non_null(f);
+	assert_int_equal(fwrite(half, 1, len, f), len);
+	fclose(f);
+	assert_int_equal(ADD(OB_BUS_VOLUME, n), 0);
+	assert_int_equal(ADD(OB_BUS_FUNCTION, b), -EUCLEAN);
+	assert_true(says("obctl volume rekey c0"));
+	assert_int_equal(ADD(OB_BUS_VOLUME, q), -EUCLEAN);
+	assert_non_null(strstr(shown_volume("c0").error, "had begun"));
+	assert_int_equal(unlink(journal), 0);
+	assert_int_equal(ADD(OB_BUS_FUNCTION, b), 0);
+}
+
 static void a_lost_journal_keeps_the_volume_offline(void **state)
 {
 	struct ob_bus_volume n = crypt_volume("c0", "f0", 100), r;
@@ -298,9 +336,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {T(a_key_is_in_no_answer_and_not_in_the_arena),
 	    T(a_restart_finds_the_key), T(without_the_key_of_keys_the_key_is_given_again),
 	    T(a_key_file_that_others_read_is_refused), T(another_key_while_it_is_used),
-	    T(a_move_goes_on_after_a_restart), T(a_lost_journal_keeps_the_volume_offline),
-	    T(the_host_erases_by_forgetting_the_key), T(a_plain_volume_is_not_erased_by_a_key),
-	    T(wrapping_is_undone_with_the_same_key_only)};
+	    T(a_move_goes_on_after_a_restart), T(a_volume_whose_keys_are_not_known_is_not_used),
+	    T(a_lost_journal_keeps_the_volume_offline), T(the_host_erases_by_forgetting_the_key),
+	    T(a_plain_volume_is_not_erased_by_a_key), T(wrapping_is_undone_with_the_same_key_only)};
 
 	rte_log_set_global_level(RTE_LOG_ERR);
 	return cmocka_run_group_tests(tests, NULL, NULL);

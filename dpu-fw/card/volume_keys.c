@@ -121,6 +121,22 @@ int volume_check_move(struct ob_card *c, uint32_t idx, struct text *t)
 	return 0;
 }
 
+int volume_check_whole(const struct ob_card *c, uint32_t idx, struct text *t)
+{
+	const struct volume_rec *rec = &c->volume_rec[idx];
+	char journal[JOURNAL_PATH];
+
+	if (rec->conf.kind != OB_BUS_VOL_CRYPT || rec->next_key.len != 0)
+		return 0;
+	volume_journal(c, idx, journal, sizeof(journal));
+	if (access(journal, F_OK) != 0)
+		return 0;
+	return fail(t, -EUCLEAN,
+	    "a change of volume %s's key had begun (%.80s): with its old key, 'obctl volume rekey "
+	    "%s' with the same new one goes on",
+	    rec->conf.name, journal, rec->conf.name);
+}
+
 int volume_resume_move(struct ob_card *c, uint32_t idx, struct text *t)
 {
 	return c->volume_rec[idx].next_key.len == 0 ? 0 : start_move(c, idx, t);

@@ -105,7 +105,10 @@ int volume_claim(struct ob_card *c, uint32_t idx, enum volume_role role, struct 
 	const struct ob_bus_volume *v = &c->volume_rec[idx].conf;
 	struct volume_user u;
 	uint64_t cursor = 0;
+	int rc = volume_check_whole(c, idx, t);
 
+	if (rc < 0)
+		return rc;
 	/* What only reads it, or looks at its past, may share it. */
 	if (v->access == 2 || v->kind == OB_BUS_VOL_SNAPSHOT || role == ROLE_SNAPSHOT)
 		return 0;

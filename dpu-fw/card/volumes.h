@@ -67,13 +67,16 @@ unsigned volume_users(
     const struct ob_card *c, uint32_t idx, struct volume_user *first); /* first: may be NULL */
 /* What volume 'v' would be to number 'i' of those that it stands on. */
 enum volume_role volume_role_of(const struct ob_bus_volume *v, unsigned i);
-/* May another user have it? Returns 0; -EBUSY with a text. */
+/* May another user have it? Returns 0; -EBUSY; -EUCLEAN as volume_check_whole; with a text. */
 int volume_claim(struct ob_card *c, uint32_t idx, enum volume_role role, struct text *t);
 bool volume_has_limits(const struct ob_bus_volume *v);
 
 /* volume_keys.c */
 /* Before a crypt volume is made: is what a move of its key needs there? Returns 0; -ENOENT with a text. */
 int volume_check_move(struct ob_card *c, uint32_t idx, struct text *t);
+/* May it be used? Not if a move had begun of which only the journal is left: part of the data has a key that is not known.
+ * Returns 0; -EUCLEAN with a text. */
+int volume_check_whole(const struct ob_card *c, uint32_t idx, struct text *t);
 /* After it: a move that was under way goes on. Returns 0 or -errno with a text. */
 int volume_resume_move(struct ob_card *c, uint32_t idx, struct text *t);
 /* Takes note of a move that has ended. */
