@@ -82,6 +82,7 @@ static void drop_ns(struct ob_card *c, uint32_t volume)
 	}
 	ob_nvme_ns_put(c->volume[volume].ns);
 	c->volume[volume].ns = NULL;
+	volume_drop_top(c, volume);
 }
 
 static int attach(struct ob_card *c, uint32_t fn, uint32_t volume, uint32_t *nsid, struct text *t)

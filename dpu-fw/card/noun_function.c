@@ -193,6 +193,19 @@ static int start(struct ob_card *c, uint32_t idx, struct text *t)
 	}
 }
 
+/* After what it was is gone from the models: the record, the name, and what only it needed of its volume. */
+static void forget(struct ob_card *c, uint32_t idx)
+{
+	uint32_t volume = c->fn_conf[idx].type == OB_BUS_BLK
+			      ? names_find(&c->volumes, c->fn_conf[idx].volume)
+			      : NAMES_NONE;
+
+	memset(&c->fn_conf[idx], 0, sizeof(c->fn_conf[idx]));
+	names_del(&c->functions, idx);
+	if (volume != NAMES_NONE)
+		volume_drop_top(c, volume);
+}
+
 static int add(struct ob_card *c, const void *rec, struct text *t)
 {
 	const struct ob_bus_function *r = rec;
@@ -214,8 +227,7 @@ static int add(struct ob_card *c, const void *rec, struct text *t)
 	c->fn_conf[idx] = conf;
 	rc = start(c, idx, t);
 	if (rc < 0) {
-		memset(&c->fn_conf[idx], 0, sizeof(c->fn_conf[idx]));
-		names_del(&c->functions, idx);
+		forget(c, idx);
 		return rc;
 	}
 	if (conf.transport == OB_BUS_PORT)
@@ -244,8 +256,7 @@ static int del(struct ob_card *c, const void *rec, struct text *t)
 	c->conf.models->destroy(c->fn[idx]);
 	c->fn[idx] = NULL;
 	namespaces_of_gone(c, idx);
-	memset(&c->fn_conf[idx], 0, sizeof(c->fn_conf[idx]));
-	names_del(&c->functions, idx);
+	forget(c, idx);
 	rte_log(RTE_LOG_INFO, card_log, "card: function %s is gone\n", r->name);
 	return 0;
 }

@@ -327,6 +327,27 @@ static void stats_count_what_passes(void **state)
 	assert_int_equal(send_rec(OB_BUS_LIST, OB_BUS_VOLUME_STATS, &want, sizeof(want)), -ENOENT);
 }
 
+static void stats_go_on_after_the_last_function(void **state)
+{
+	struct ob_bus_volume d = volume("d0", OB_BUS_VOL_RAM, MB),
+			     q = layer("q0", OB_BUS_VOL_QOS, "d0");
+	struct ob_bus_function b = disk("b0", OB_BUS_BLK, "d0");
+	struct ob_bus_io_stats s, want = {.name = "d0"};
+	uint8_t buf[4096] = {1};
+
+	(void)state;
+	assert_int_equal(ADD(OB_BUS_VOLUME, d), 0);
+	assert_int_equal(ADD(OB_BUS_FUNCTION, b), 0);
+	assert_int_equal(do_io(fake_models.last_blk.blk, OB_BLK_WRITE, 0, buf), 0);
+	assert_int_equal(DEL(OB_BUS_FUNCTION, b), 0);
+	assert_int_equal(ADD(OB_BUS_VOLUME, q), 0);
+	b = disk("b0", OB_BUS_BLK, "q0");
+	assert_int_equal(ADD(OB_BUS_FUNCTION, b), 0);
+	assert_int_equal(do_io(fake_models.last_blk.blk, OB_BLK_WRITE, 0, buf), 0);
+	assert_int_equal(list(OB_BUS_VOLUME_STATS, &want, sizeof(want), &s, sizeof(s)), 1);
+	assert_int_equal(s.n_ios[OB_BUS_IO_WRITE], 2);
+}
+
 static void a_clone_of_a_snapshot_has_writes_of_its_own(void **state)
 {
 	struct ob_bus_volume s0 = volume("s0", OB_BUS_VOL_RAM, 16 * MB),
@@ -408,8 +429,8 @@ int main(void)
 	    T(only_a_shared_or_read_only_volume_has_two_functions),
 	    T(limits_change_on_a_live_volume), T(a_volume_grows_under_its_function),
 	    T(what_cannot_change_is_refused), T(volumes_are_opened_again_after_a_restart),
-	    T(stats_count_what_passes), T(a_clone_of_a_snapshot_has_writes_of_its_own),
-	    T(integrity_needs_a_word_to_begin)};
+	    T(stats_count_what_passes), T(stats_go_on_after_the_last_function),
+	    T(a_clone_of_a_snapshot_has_writes_of_its_own), T(integrity_needs_a_word_to_begin)};
 
 	rte_log_set_global_level(RTE_LOG_ERR);
 	return cmocka_run_group_tests(tests, NULL, NULL);

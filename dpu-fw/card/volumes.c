@@ -183,6 +183,19 @@ int volume_top(struct ob_card *c, uint32_t idx, struct ob_blk **out, struct text
 	return 0;
 }
 
+void volume_drop_top(struct ob_card *c, uint32_t idx)
+{
+	struct volume_user u;
+	uint64_t cursor = 0;
+
+	while (volume_next_user(c, idx, &cursor, &u)) {
+		if (u.role == ROLE_FUNCTION)
+			return;
+	}
+	ob_blk_put(c->volume[idx].top);
+	c->volume[idx].top = NULL;
+}
+
 void volume_info(const struct ob_card *c, uint32_t idx, struct ob_blk_info *out)
 {
 	memset(out, 0, sizeof(*out));

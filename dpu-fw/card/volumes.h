@@ -44,6 +44,8 @@ bool volume_kind_known(uint8_t kind);
 void volume_close(struct ob_card *c, uint32_t idx);
 /* The device that a function gets. No reference is taken. Returns 0 or -errno with a text. */
 int volume_top(struct ob_card *c, uint32_t idx, struct ob_blk **out, struct text *t);
+/* Forgets it with the last function: from then on the volume counts what those above it do. */
+void volume_drop_top(struct ob_card *c, uint32_t idx);
 /* The limits of the record to the device, if it has any. */
 int volume_apply_limits(struct ob_card *c, uint32_t idx, struct text *t);
 void volume_info(const struct ob_card *c, uint32_t idx, struct ob_blk_info *out);
