@@ -145,9 +145,17 @@ static int check_kind(const struct ob_bus_volume *r, struct text *t)
 	return 0;
 }
 
+/* Limits of any volume but a qos one are met by functions only, and by none that gets at it from above. */
+static bool limits_for_functions(
+    const struct ob_bus_volume *v, const struct ob_bus_volume *limits_of)
+{
+	return v->kind != OB_BUS_VOL_QOS && volume_has_limits(limits_of);
+}
+
 /* What it stands on is there, free and without limits, which would not be met from above. */
 static int check_below(struct ob_card *c, const struct ob_bus_volume *r, struct text *t)
 {
+	const struct ob_bus_volume *below;
 	const char *name, *other;
 	uint32_t on;
 	int rc;
@@ -161,15 +169,15 @@ static int check_below(struct ob_card *c, const struct ob_bus_volume *r, struct 
 			if (strcmp(name, other) == 0)
 				return fail(t, -EINVAL, "volume %s is given twice", name);
 		}
-		if (volume_has_limits(&c->volume_rec[on].conf) && r->kind != OB_BUS_VOL_SNAPSHOT)
+		below = &c->volume_rec[on].conf;
+		if (limits_for_functions(below, below) && r->kind != OB_BUS_VOL_SNAPSHOT)
 			return fail(t, -EBUSY,
 			    "volume %s has limits, which only functions meet: take them away and "
 			    "give "
 			    "them to %s",
 			    name, r->name);
-		if (r->kind == OB_BUS_VOL_SNAPSHOT &&
-		    c->volume_rec[on].conf.kind != OB_BUS_VOL_THIN &&
-		    c->volume_rec[on].conf.kind != OB_BUS_VOL_CLONE)
+		if (r->kind == OB_BUS_VOL_SNAPSHOT && below->kind != OB_BUS_VOL_THIN &&
+		    below->kind != OB_BUS_VOL_CLONE)
 			return fail(t, -ENOTSUP,
 			    "only thin volumes and clones have snapshots; %s is neither", name);
 	}
@@ -352,7 +360,7 @@ static int set_limits(
 	memcpy(v->limit, r->limit, sizeof(v->limit));
 	memcpy(v->burst, r->burst, sizeof(v->burst));
 	v->burst_s = r->burst_s;
-	while (volume_has_limits(v) && volume_next_user(c, idx, &cursor, &u)) {
+	while (limits_for_functions(v, v) && volume_next_user(c, idx, &cursor, &u)) {
 		if (u.role == ROLE_FUNCTION || u.role == ROLE_SNAPSHOT)
 			continue;
 		*v = was;

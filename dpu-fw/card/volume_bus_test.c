@@ -203,6 +203,22 @@ static void limits_change_on_a_live_volume(void **state)
 	assert_int_equal(now.rate[OB_BLK_QOS_WRITE_IOPS], 9);
 }
 
+static void a_qos_volume_has_limits_under_another(void **state)
+{
+	struct ob_bus_volume d = volume("d0", OB_BUS_VOL_RAM, MB),
+			     q = layer("q0", OB_BUS_VOL_QOS, "d0"),
+			     top = layer("q1", OB_BUS_VOL_QOS, "q0");
+
+	(void)state;
+	q.limit[OB_BUS_LIM_IOPS] = 100;
+	assert_int_equal(ADD(OB_BUS_VOLUME, d), 0);
+	assert_int_equal(ADD(OB_BUS_VOLUME, q), 0);
+	assert_int_equal(ADD(OB_BUS_VOLUME, top), 0);
+	q.limit[OB_BUS_LIM_IOPS] = 200;
+	assert_int_equal(SET(OB_BUS_VOLUME, q), 0);
+	assert_int_equal(shown_volume("q0").limit[OB_BUS_LIM_IOPS], 200);
+}
+
 static void a_volume_grows_under_its_function(void **state)
 {
 	struct ob_bus_volume f = file_volume("f0", MB), q = layer("q0", OB_BUS_VOL_QOS, "f0"), r;
@@ -429,8 +445,9 @@ int main(void)
 	    T(only_a_shared_or_read_only_volume_has_two_functions),
 	    T(limits_change_on_a_live_volume), T(a_volume_grows_under_its_function),
 	    T(what_cannot_change_is_refused), T(volumes_are_opened_again_after_a_restart),
-	    T(stats_count_what_passes), T(stats_go_on_after_the_last_function),
-	    T(a_clone_of_a_snapshot_has_writes_of_its_own), T(integrity_needs_a_word_to_begin)};
+	    T(a_qos_volume_has_limits_under_another), T(stats_count_what_passes),
+	    T(stats_go_on_after_the_last_function), T(a_clone_of_a_snapshot_has_writes_of_its_own),
+	    T(integrity_needs_a_word_to_begin)};
 
 	rte_log_set_global_level(RTE_LOG_ERR);
 	return cmocka_run_group_tests(tests, NULL, NULL);
