@@ -301,6 +301,7 @@ static int nvme_queue(const struct ob_nvme *n, unsigned i, struct ob_bus_io_queu
 {
 	struct ob_nvmeq_counters q = {0};
 	struct ob_nvme_queue_status st;
+	uint64_t told;
 
 	if (ob_nvme_get_queue(n, true, i, &st) < 0)
 		return -ENOENT;
@@ -311,7 +312,9 @@ static int nvme_queue(const struct ob_nvme *n, unsigned i, struct ob_bus_io_queu
 	out->flags = st.worker >= 0;
 	out->n_reads = q.n_reads;
 	out->n_writes = q.n_writes;
-	out->n_others = q.n_cmds - q.n_reads - q.n_writes - q.n_errors - q.n_inflight;
+	/* They are read one after the other, while a worker counts. */
+	told = q.n_reads + q.n_writes + q.n_errors + q.n_inflight;
+	out->n_others = q.n_cmds > told ? q.n_cmds - told : 0;
 	out->n_bytes = q.n_read_bytes + q.n_write_bytes;
 	out->n_errors = q.n_errors;
 	out->n_bursts = q.n_bursts;
