@@ -314,6 +314,24 @@ static int check_same(
 	    "for the rest");
 }
 
+/* What its users do not allow: all of it before anything is changed. */
+static int check_users(
+    struct ob_card *c, uint32_t idx, const struct ob_bus_volume *r, struct text *t)
+{
+	const struct ob_bus_volume *v = &c->volume_rec[idx].conf;
+	struct volume_user u;
+	uint64_t cursor = 0;
+
+	while (limits_for_functions(v, r) && volume_next_user(c, idx, &cursor, &u)) {
+		if (u.role != ROLE_FUNCTION && u.role != ROLE_SNAPSHOT)
+			return fail(t, -EBUSY, "volume %s is under %s: give that the limits",
+			    v->name, u.what);
+	}
+	if (r->shared == 2 && v->shared == 1 && volume_users(c, idx, &u) > 1)
+		return fail(t, -EBUSY, "volume %s is shared by %s and others", v->name, u.what);
+	return 0;
+}
+
 static int resize(struct ob_card *c, uint32_t idx, uint64_t bytes, struct text *t)
 {
 	struct ob_bus_volume *v = &c->volume_rec[idx].conf;
@@ -353,20 +371,11 @@ static int set_limits(
     struct ob_card *c, uint32_t idx, const struct ob_bus_volume *r, struct text *t)
 {
 	struct ob_bus_volume *v = &c->volume_rec[idx].conf, was = *v;
-	struct volume_user u;
-	uint64_t cursor = 0;
 	int rc;
 
 	memcpy(v->limit, r->limit, sizeof(v->limit));
 	memcpy(v->burst, r->burst, sizeof(v->burst));
 	v->burst_s = r->burst_s;
-	while (limits_for_functions(v, v) && volume_next_user(c, idx, &cursor, &u)) {
-		if (u.role == ROLE_FUNCTION || u.role == ROLE_SNAPSHOT)
-			continue;
-		*v = was;
-		return fail(
-		    t, -EBUSY, "volume %s is under %s: give that the limits", v->name, u.what);
-	}
 	rc = volume_apply_limits(c, idx, t);
 	if (rc < 0)
 		*v = was;
@@ -387,16 +396,13 @@ static int set_key(struct ob_card *c, uint32_t idx, const struct ob_bus_key *key
 static int set(struct ob_card *c, const void *rec, struct text *t)
 {
 	const struct ob_bus_volume *r = rec;
-	struct volume_user u;
 	uint32_t idx;
 	int rc = lookup(t, &c->volumes, "volume", "name", r->name, &idx);
 
 	if (rc < 0 || (rc = check(r, t)) < 0 || (rc = check_same(c, idx, r, t)) < 0 ||
-	    (rc = set_key(c, idx, &r->key, t)) < 0 || (rc = resize(c, idx, r->bytes, t)) < 0 ||
-	    (rc = set_limits(c, idx, r, t)) < 0)
+	    (rc = check_users(c, idx, r, t)) < 0 || (rc = set_key(c, idx, &r->key, t)) < 0 ||
+	    (rc = resize(c, idx, r->bytes, t)) < 0 || (rc = set_limits(c, idx, r, t)) < 0)
 		return rc;
-	if (r->shared == 2 && c->volume_rec[idx].conf.shared == 1 && volume_users(c, idx, &u) > 1)
-		return fail(t, -EBUSY, "volume %s is shared by %s and others", r->name, u.what);
 	if (r->shared != 0)
 		c->volume_rec[idx].conf.shared = r->shared;
 	return 0;

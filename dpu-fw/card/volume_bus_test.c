@@ -144,7 +144,10 @@ static void only_a_shared_or_read_only_volume_has_two_functions(void **state)
 	assert_int_equal(SET(OB_BUS_VOLUME, d), 0);
 	assert_int_equal(ADD(OB_BUS_FUNCTION, b1), 0);
 	d.shared = 2;
+	d.limit[OB_BUS_LIM_IOPS] = 7;
 	assert_int_equal(SET(OB_BUS_VOLUME, d), -EBUSY);
+	assert_int_equal(shown_volume("d0").limit[OB_BUS_LIM_IOPS], 0); /* all or nothing */
+	d.limit[OB_BUS_LIM_IOPS] = 0;
 	assert_int_equal(DEL(OB_BUS_FUNCTION, b0), 0);
 	assert_int_equal(SET(OB_BUS_VOLUME, d), 0);
 	assert_int_equal(DEL(OB_BUS_FUNCTION, b1), 0);
