@@ -2,6 +2,7 @@
 /* virtio-blk with nothing faked on the card's side: a driver over vfio-user or vhost-user, a worker, a RAM disk. */
 #include "ob_vhost.h"
 
+#include <dirent.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +17,7 @@
 
 #include "ob_test_eal.h"
 #include "vblk_drv.h"
+#include "vhost_client.h"
 
 #define DISK_BYTES (8u << 20)
 #define N_WORKERS  2
@@ -472,6 +474,52 @@ static void bad_configuration_is_refused(void **state)
 	end(&t);
 }
 
+static unsigned open_fds(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	assert_non_null(d);
+	while (readdir(d) != NULL)
+		n++;
+	closedir(d);
+	return n;
+}
+
+static void descriptors_that_nobody_asked_for_are_closed(void **state)
+{
+	static const uint32_t body[3 + 8] = {0, 32, 0};
+	uint8_t answer[sizeof(body)];
+	struct vhost_client c;
+	uint64_t offered, n;
+	unsigned before;
+	struct t t;
+	int fds[8];
+
+	(void)state;
+	begin(&t, true, false);
+	assert_int_equal(vhost_client_connect(&c, t.path), 0);
+	assert_int_equal(
+	    vhost_client_start(&c, BIT(VHC_P_CONFIG) | BIT(VHC_P_REPLY_ACK), &offered), 0);
+	for (unsigned i = 0; i < 8; i++)
+		fds[i] = c.fd;
+	before = open_fds();
+	for (unsigned i = 0; i < 8; i++) {
+		assert_int_equal(vhost_client_send(&c, VHC_GET_CONFIG, body, sizeof(body), fds, 8,
+				     answer, sizeof(answer)),
+		    0);
+		assert_int_equal(
+		    vhost_client_set(&c, VHC_SET_CONFIG, body, sizeof(body), fds, 8), 0);
+		assert_int_equal(
+		    vhost_client_send(&c, VHC_GET_QUEUE_NUM, NULL, 0, fds, 8, &n, sizeof(n)), 0);
+	}
+	/* Once more without any: the answer comes after the last of them was closed. */
+	assert_int_equal(vhost_client_get_u64(&c, VHC_GET_QUEUE_NUM, &n), 0);
+	assert_int_equal(open_fds(), before);
+	vhost_client_close(&c);
+	end(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -484,6 +532,7 @@ int main(void)
 	    cmocka_unit_test(a_new_interrupt_leaves_the_cache_mode),
 	    cmocka_unit_test(a_broken_ring_needs_a_reset),
 	    cmocka_unit_test(bad_configuration_is_refused),
+	    cmocka_unit_test(descriptors_that_nobody_asked_for_are_closed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

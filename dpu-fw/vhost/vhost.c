@@ -15,6 +15,7 @@
 #include <event2/event.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
+#include <rte_version.h>
 
 #include "vhost_priv.h"
 
@@ -43,6 +44,34 @@ struct message {
 } __attribute__((packed));
 
 #define MESSAGE_HEAD offsetof(struct message, u64)
+
+/* What the library hands to before_message, as far as its versions agree: the message, then the descriptors that came with it. */
+#if RTE_VERSION >= RTE_VERSION_NUM(22, 11, 0, 0) && RTE_VERSION < RTE_VERSION_NUM(23, 3, 0, 0)
+#define MESSAGE_BODY_MAX 632
+#define MESSAGE_FDS	 8
+
+struct message_fds {
+	uint8_t message[MESSAGE_HEAD + MESSAGE_BODY_MAX];
+	int fd[MESSAGE_FDS];
+	int n;
+} __attribute__((packed));
+
+/* The library closes those of messages that it handles itself, and sends them back with an answer of ours. */
+static void close_fds(void *msg)
+{
+	struct message_fds *m = msg;
+
+	for (int i = 0; i < m->n && i < MESSAGE_FDS; i++)
+		if (m->fd[i] >= 0)
+			close(m->fd[i]);
+	m->n = 0;
+}
+#else
+static void close_fds(void *msg)
+{
+	(void)msg;
+}
+#endif
 
 /* rte_vhost names a device by number, and a number by its path. */
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -201,6 +230,7 @@ static enum rte_vhost_msg_result config_message(struct ob_vhost *vh, void *msg)
 	memcpy(&m, msg, sizeof(m));
 	if (vh->net != NULL)
 		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+	close_fds(msg);
 	if (m.request == MSG_SET_CONFIG)
 		return vhost_config_set(vh, &m.config, m.size) == 0 ? RTE_VHOST_MSG_RESULT_OK
 								    : RTE_VHOST_MSG_RESULT_ERR;
@@ -236,6 +266,7 @@ static enum rte_vhost_msg_result before_message(int vid, void *msg)
 		ring_ends(vh, (uint32_t)m.u64);
 		break;
 	case MSG_GET_QUEUE_NUM:
+		close_fds(msg);
 		/* The library would promise more pairs than this function has. */
 		m.u64 = vh->net != NULL ? vh->n_rings / 2 : vh->n_rings;
 		m.size = sizeof(m.u64);
