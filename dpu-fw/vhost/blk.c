@@ -6,16 +6,17 @@
 
 #define PROTOCOL_F_BACKEND_REQ 5
 #define PROTOCOL_F_CONFIG      9
+#define BACKEND_CONFIG_CHANGE  2
 
 /* Tells the VMM, which reads the space again and interrupts its guest; without the channel for it (protocol feature BACKEND_REQ) a guest
- * sees the change at its next look. Not for a broken ring: the VMM has the status register. The peer could stop reading what we send,
- * so this is for what the operator does, never for what a guest can cause. */
+ * sees the change at its next look. Not for a broken ring: the VMM has the status register. The library's own call would wait for a peer
+ * that stops reading. */
 static void blk_config_changed(void *ctx)
 {
 	struct ob_vhost *vh = ctx;
 
 	if (vh->connected && !(ob_virtio_status(vh->v) & VIRTIO_CONFIG_S_NEEDS_RESET))
-		(void)rte_vhost_slave_config_change(vh->peer_vid, false);
+		vhost_tell_peer(vh, BACKEND_CONFIG_CHANGE);
 }
 
 #define TRANSPORT(its_name)                                                                       \

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -520,6 +521,39 @@ static void descriptors_that_nobody_asked_for_are_closed(void **state)
 	end(&t);
 }
 
+/* ... and one that stops reading holds up nobody. */
+static void a_peer_hears_of_a_new_size(void **state)
+{
+	uint32_t head[3] = {0};
+	struct vhost_client c;
+	uint64_t offered;
+	struct t t;
+	int ch[2];
+
+	(void)state;
+	begin(&t, true, false);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ch), 0);
+	assert_int_equal(vhost_client_connect(&c, t.path), 0);
+	assert_int_equal(
+	    vhost_client_start(&c, BIT(VHC_P_CONFIG) | BIT(VHC_P_REPLY_ACK) | BIT(5), &offered), 0);
+	assert_int_equal(vhost_client_set(&c, 21, NULL, 0, &ch[1], 1), 0);
+	pthread_mutex_lock(&t.lock);
+	assert_int_equal(
+	    ob_virtio_set_features(ob_virtio_blk_virtio(t.fn), BIT(VIRTIO_F_VERSION_1)), 0);
+	ob_virtio_set_status(ob_virtio_blk_virtio(t.fn), 0xf);
+	for (unsigned i = 1; i <= 2000; i++)
+		assert_int_equal(ob_blk_resize(t.disk, DISK_BYTES + i % 2 * 4096), 0);
+	pthread_mutex_unlock(&t.lock);
+	assert_int_equal(recv(ch[0], head, sizeof(head), MSG_DONTWAIT), sizeof(head));
+	assert_int_equal(head[0], 2);
+	assert_int_equal(head[1], 1);
+	assert_int_equal(head[2], 0);
+	vhost_client_close(&c);
+	close(ch[0]);
+	close(ch[1]);
+	end(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -533,6 +567,7 @@ int main(void)
 	    cmocka_unit_test(a_broken_ring_needs_a_reset),
 	    cmocka_unit_test(bad_configuration_is_refused),
 	    cmocka_unit_test(descriptors_that_nobody_asked_for_are_closed),
+	    cmocka_unit_test(a_peer_hears_of_a_new_size),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
 #include "ob_vhost.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@ RTE_LOG_REGISTER(vhost_logtype, ob.vhost, INFO);
 #define MSG_SET_MEM_TABLE  5
 #define MSG_GET_VRING_BASE 11
 #define MSG_GET_QUEUE_NUM  17
+#define MSG_SET_BACKEND	   21 /* the socket that we may send messages to */
 #define MSG_GET_CONFIG	   24
 #define MSG_SET_CONFIG	   25
 
@@ -66,10 +68,23 @@ static void close_fds(void *msg)
 			close(m->fd[i]);
 	m->n = 0;
 }
+
+static int first_fd(const void *msg)
+{
+	const struct message_fds *m = msg;
+
+	return m->n > 0 ? m->fd[0] : -1;
+}
 #else
 static void close_fds(void *msg)
 {
 	(void)msg;
+}
+
+static int first_fd(const void *msg)
+{
+	(void)msg;
+	return -1;
 }
 #endif
 
@@ -162,7 +177,6 @@ static void on_call(evutil_socket_t fd, short what, void *arg)
 		vh->came = false;
 		vh->connected = true;
 		vh->peer_pid = vh->came_pid;
-		vh->peer_vid = vh->came_vid;
 		vhost_log(INFO, vh, "connected, pid %d", (int)vh->peer_pid);
 	}
 	c = vh->call;
@@ -222,6 +236,29 @@ static void ring_ends(struct ob_vhost *vh, uint32_t q)
 	(void)vhost_sync(vh, false);
 }
 
+/* 'fd' stays the caller's; -1: there is none any more. */
+static void backend_set(struct ob_vhost *vh, int fd)
+{
+	pthread_mutex_lock(&vh->backend_lock);
+	if (vh->backend_fd >= 0)
+		close(vh->backend_fd);
+	vh->backend_fd = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+	pthread_mutex_unlock(&vh->backend_lock);
+}
+
+void vhost_tell_peer(struct ob_vhost *vh, uint32_t request)
+{
+	const struct {
+		uint32_t request, flags, size;
+	} head = {request, 1 /* version */, 0};
+
+	pthread_mutex_lock(&vh->backend_lock);
+	if (vh->backend_fd >= 0 && send(vh->backend_fd, &head, sizeof(head),
+				       MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)sizeof(head))
+		vhost_log(INFO, vh, "the peer does not hear of changes");
+	pthread_mutex_unlock(&vh->backend_lock);
+}
+
 /* 'msg' begins with the message; a body of the largest kind has room in it. */
 static enum rte_vhost_msg_result config_message(struct ob_vhost *vh, void *msg)
 {
@@ -272,6 +309,9 @@ static enum rte_vhost_msg_result before_message(int vid, void *msg)
 		m.size = sizeof(m.u64);
 		memcpy(msg, &m, MESSAGE_HEAD + sizeof(m.u64));
 		return RTE_VHOST_MSG_RESULT_REPLY;
+	case MSG_SET_BACKEND:
+		backend_set(vh, first_fd(msg));
+		break;
 	case MSG_GET_CONFIG:
 	case MSG_SET_CONFIG:
 		return config_message(vh, msg);
@@ -315,7 +355,6 @@ static int new_connection(int vid)
 	memset(vh->on, 0, sizeof(vh->on));
 	pthread_mutex_lock(&vh->lock);
 	vh->came = true;
-	vh->came_vid = vid;
 	vh->came_pid = vhost_guard_connection(vh->path);
 	pthread_mutex_unlock(&vh->lock);
 	(void)!write(vh->call_fd, &one, sizeof(one));
@@ -331,6 +370,7 @@ static void destroy_connection(int vid)
 		return;
 	vh->running = vh->has_memory = false;
 	(void)vhost_call_main(vh, &c);
+	backend_set(vh, -1);
 	vh->vid = -1;
 }
 
@@ -404,6 +444,8 @@ void vhost_destroy(void *ctx)
 	if (vh->call_ev != NULL)
 		event_free(vh->call_ev);
 	close(vh->call_fd);
+	backend_set(vh, -1);
+	pthread_mutex_destroy(&vh->backend_lock);
 	pthread_cond_destroy(&vh->cond);
 	pthread_mutex_destroy(&vh->lock);
 	free(vh);
@@ -520,7 +562,7 @@ static int vhost_alloc(
 	snprintf(vh->path, sizeof(vh->path), "%s", path);
 	vh->mode = mode;
 	vh->base = base;
-	vh->vid = -1;
+	vh->vid = vh->backend_fd = -1;
 	for (unsigned q = 0; q < VHOST_MAX_RINGS; q++)
 		vh->kick[q].kick_fd = vh->kick[q].call_fd = -1;
 	vh->call_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -530,6 +572,7 @@ static int vhost_alloc(
 	if (vh->call_ev == NULL || event_add(vh->call_ev, NULL) != 0)
 		goto err_fd;
 	pthread_mutex_init(&vh->lock, NULL);
+	pthread_mutex_init(&vh->backend_lock, NULL);
 	pthread_cond_init(&vh->cond, NULL);
 	*out = vh;
 	return 0;

@@ -69,14 +69,15 @@ struct ob_vhost {
 	int call_fd;
 	struct event *call_ev;
 	struct vhost_call *call;
+	/* 'backend_lock' guards it: where we may send messages to, a duplicate; -1: nowhere */
+	pthread_mutex_t backend_lock;
+	int backend_fd;
 	bool closing, came;
 	pid_t came_pid; /* of the peer that 'came' */
-	int came_vid;
 	/* main thread */
 	bool registered, connected;
 	time_t log_s;
 	pid_t peer_pid;
-	int peer_vid;
 	unsigned n_regions;
 	struct vhost_region region[VHOST_MAX_REGIONS];
 	struct vhost_kick kick[VHOST_MAX_RINGS];
@@ -120,6 +121,9 @@ int vhost_sync(struct ob_vhost *vh, bool new_memory);
  * Returns 0; -EPROTO it makes no sense; as vhost_call_main. */
 int vhost_config_get(struct ob_vhost *vh, struct vhost_config *c, uint32_t size);
 int vhost_config_set(struct ob_vhost *vh, const struct vhost_config *c, uint32_t size);
+
+/* A message without a body, for a peer that wants such. Never waits: one that stops reading does not get it. Any thread. */
+void vhost_tell_peer(struct ob_vhost *vh, uint32_t request);
 
 /* vhost.c, for blk.c: what every type's transport has. */
 void vhost_destroy(void *ctx);
