@@ -154,11 +154,9 @@ static uint16_t pairs_on(const struct vhost_snapshot *s, unsigned n_queues)
 
 static void stop_rings(struct ob_vhost *vh, struct vhost_snapshot *s)
 {
+	/* Also those that wait for their memory to come: they must not start with it any more. */
 	for (unsigned q = 0; q < VHOST_MAX_RINGS; q++)
-		if (ob_virtio_queue_running(vh->v, q))
-			ring_stop(vh, q, s != NULL ? &s->ring[q] : NULL);
-		else
-			kick_drop(&vh->kick[q]);
+		ring_stop(vh, q, s != NULL ? &s->ring[q] : NULL);
 	ob_virtio_set_dma(vh->v, false);
 }
 
@@ -206,7 +204,7 @@ static int apply_rings(struct ob_vhost *vh, struct vhost_snapshot *s)
 		struct vhost_ring *r = &s->ring[q];
 		bool runs = ob_virtio_queue_running(vh->v, q);
 
-		if (runs && (!r->on || !ring_same(vh, q, r)))
+		if (!r->on || (runs && !ring_same(vh, q, r)))
 			ring_stop(vh, q, r);
 		else if (runs)
 			continue;
