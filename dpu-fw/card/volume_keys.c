@@ -20,7 +20,8 @@
 
 RTE_LOG_REGISTER(key_log, ob.volume, NOTICE);
 
-/* Beside the file that the volume ends in, so that it lives as long; in the run folder if there is none. */
+/* Beside a file that the volume ends in, so that it lives as long: the one that new data goes to, or the first of several. In the run folder
+ * if there is none. */
 void volume_journal(const struct ob_card *c, uint32_t idx, char *out, size_t len)
 {
 	const struct ob_bus_volume *v = &c->volume_rec[idx].conf;
@@ -32,7 +33,10 @@ void volume_journal(const struct ob_card *c, uint32_t idx, char *out, size_t len
 			snprintf(out, len, "%s.%s.rekey", v->path, c->volume_rec[idx].conf.name);
 			return;
 		}
-		if (v->n_on != 1 || (below = names_find(&c->volumes, v->on[0])) == NAMES_NONE)
+		below = v->store[0] != '\0' ? names_find(&c->volumes, v->store)
+			: v->n_on > 0	    ? names_find(&c->volumes, v->on[0])
+					    : NAMES_NONE;
+		if (below == NAMES_NONE)
 			break;
 		v = &c->volume_rec[below].conf;
 	}
