@@ -59,7 +59,8 @@ static const struct field fields[] = {
 	.flags = F_ADD,
 	FIELD(R, n_pairs),
 	.arg = "N",
-	.help = "queue pairs, 1 to 16; default one for each worker"},
+	.help = "queues: pairs of net, up to 16, and of nvme, up to 64; blk up to 64; default one "
+		"for each worker, of nvme 16"},
     {.name = "active_queues", .head = "ACTIVE", .kind = K_UINT, FIELD(R, active_pairs)},
     {.name = "link",
 	.head = "LINK",

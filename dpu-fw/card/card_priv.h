@@ -67,6 +67,7 @@ struct ob_card {
 	struct namespace_rec *namespaces;
 	struct volume *volume;
 	struct keyring keyring;
+	uint64_t erase_told_ns;
 	struct event *on_move; /* a key is being replaced somewhere; may be NULL */
 	struct listed_meta *sg_meta, *tag_meta;
 	struct body_cache body;

@@ -16,7 +16,8 @@
 #include <rte_log.h>
 
 #define JOURNAL_PATH (OB_BUS_VOL_PATH + OB_BUS_NAME + 16)
-#define LOOK_S	     1 /* how often moves are looked at */
+#define LOOK_S	     1			  /* how often moves are looked at */
+#define TELL_NS	     UINT64_C(1000000000) /* at least, between two lines about erasing */
 
 RTE_LOG_REGISTER(key_log, ob.volume, NOTICE);
 
@@ -211,6 +212,16 @@ int volume_set_key(struct ob_card *c, uint32_t idx, const struct ob_bus_key *key
 
 /* ---- crypto erase by the host ---- */
 
+static bool may_tell(struct ob_card *c)
+{
+	uint64_t now = card_now_ns();
+
+	if (c->erase_told_ns != 0 && now - c->erase_told_ns < TELL_NS)
+		return false;
+	c->erase_told_ns = now;
+	return true;
+}
+
 static int erase(struct ob_card *c, uint32_t idx)
 {
 	struct volume_rec *rec = &c->volume_rec[idx];
@@ -232,12 +243,16 @@ static int erase(struct ob_card *c, uint32_t idx)
 	}
 	OPENSSL_cleanse(key, sizeof(key));
 	OPENSSL_cleanse(&was, sizeof(was));
-	if (rc == -ETIMEDOUT)
-		rc = 0;
-	rte_log(rc < 0 ? RTE_LOG_ERR : RTE_LOG_NOTICE, key_log,
-	    "card: crypto erase of volume %s: %s\n", rec->conf.name,
-	    rc < 0 ? strerror(-rc) : "done");
-	return rc;
+	/* A host can ask for it over and over. */
+	if (may_tell(c))
+		rte_log(rc < 0 ? RTE_LOG_WARNING : RTE_LOG_NOTICE, key_log,
+		    "card: crypto erase of volume %s: %s\n", rec->conf.name,
+		    rc == -ETIMEDOUT
+			? "done, but I/O that does not end keeps the old key in memory "
+			  "until the volume is closed"
+		    : rc < 0 ? strerror(-rc)
+			     : "done");
+	return rc == -ETIMEDOUT ? 0 : rc;
 }
 
 static int crypto_erase(void *ctx, struct ob_nvme_ns *ns)
