@@ -225,6 +225,7 @@ static int merge_current(struct ob_client *c, const struct options *o, const str
 			r.records[f->count_off] = record[f->count_off];
 	}
 	memcpy(record, r.records, n->record_len);
+	explicit_bzero(r.records, n->record_len); /* it may hold a key */
 	rows_free(&r);
 	return EXIT_OK;
 }

@@ -8,6 +8,7 @@
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,14 +20,18 @@ void keyring_init(struct keyring *k, const char *path)
 
 void keyring_wipe(struct keyring *k)
 {
-	OPENSSL_cleanse(k->kek, sizeof(k->kek));
+	if (k->kek != NULL) {
+		OPENSSL_cleanse(k->kek, KEK_LEN);
+		munmap(k->kek, (size_t)sysconf(_SC_PAGESIZE));
+	}
+	k->kek = NULL;
 	k->loaded = false;
 }
 
 /* A new one. It is whole before it has its name: a crash leaves no short file behind. */
 static int make_file(const struct keyring *k, struct text *t)
 {
-	uint8_t bytes[sizeof(k->kek)];
+	uint8_t bytes[KEK_LEN];
 	char tmp[sizeof(k->path) + 8];
 	int fd, rc = 0;
 
@@ -63,11 +68,28 @@ static int read_file(struct keyring *k, int fd, struct text *t)
 		    "else "
 		    "can read (mode 0600)",
 		    k->path);
-	if (st.st_size != (off_t)sizeof(k->kek) ||
-	    read(fd, k->kek, sizeof(k->kek)) != (ssize_t)sizeof(k->kek))
-		return fail(t, -EINVAL, "file %s does not hold a key of %zu bytes", k->path,
-		    sizeof(k->kek));
+	if (st.st_size != (off_t)KEK_LEN || read(fd, k->kek, KEK_LEN) != (ssize_t)KEK_LEN)
+		return fail(
+		    t, -EINVAL, "file %s does not hold a key of %d bytes", k->path, KEK_LEN);
 	k->loaded = true;
+	return 0;
+}
+
+static int make_page(struct keyring *k, struct text *t)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	void *p;
+
+	if (k->kek != NULL)
+		return 0;
+	p = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		return fail(t, -ENOMEM, "no memory for the key of keys");
+	/* Hardening: a limit on locked memory is no reason to refuse. */
+	(void)mlock(p, page);
+	(void)madvise(p, page, MADV_DONTDUMP);
+	(void)madvise(p, page, MADV_WIPEONFORK);
+	k->kek = p;
 	return 0;
 }
 
@@ -87,7 +109,9 @@ static int load(struct keyring *k, bool make, struct text *t)
 	if (fd < 0)
 		return fail(
 		    t, -errno, "file %s with the key of keys: %s", k->path, strerror(errno));
-	rc = read_file(k, fd, t);
+	rc = make_page(k, t);
+	if (rc == 0)
+		rc = read_file(k, fd, t);
 	close(fd);
 	return rc;
 }

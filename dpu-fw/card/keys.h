@@ -10,6 +10,7 @@
 #include "check.h"
 
 #define KEY_MAX	    64
+#define KEK_LEN	    32
 #define KEY_WRAPPED (KEY_MAX + 8)
 
 struct wrapped_key {
@@ -22,7 +23,7 @@ static_assert(sizeof(struct wrapped_key) == 80, "arena layout");
 struct keyring {
 	char path[256];
 	bool loaded;
-	uint8_t kek[32];
+	uint8_t *kek; /* KEK_LEN, in a page that no core dump has; NULL: not loaded yet */
 };
 
 void keyring_init(struct keyring *k, const char *path);
