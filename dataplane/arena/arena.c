@@ -255,6 +255,11 @@ static void clear(const struct ob_arena *a, uint64_t off, uint64_t len)
 		memset(a->base + off, 0, len);
 }
 
+bool ob_arena_huge(const struct ob_arena *a)
+{
+	return a->hdr->is_huge != 0;
+}
+
 int ob_arena_region(
     struct ob_arena *a, const char *name, uint32_t layout, uint64_t len, void **out, bool *fresh)
 {

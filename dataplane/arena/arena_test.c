@@ -108,6 +108,9 @@ static void huge_pages_are_taken_at_once_or_not_at_all(void **state)
 
 	(void)state;
 	assert_true(ob_arena_create_huge("h", 1ull << 46, &a) < 0);
+	assert_int_equal(ob_arena_create("small", 1u << 20, &a), 0);
+	assert_false(ob_arena_huge(a));
+	ob_arena_destroy(a);
 	rc = ob_arena_create_huge("h", 7ull << 20, &a);
 	if (rc == -ENOMEM || rc == -ENOSYS || rc == -EINVAL)
 		skip();

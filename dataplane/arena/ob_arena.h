@@ -55,5 +55,8 @@ int ob_arena_del_region(struct ob_arena *a, const char *name);
  * Returns 0; -EINVAL not inside of the arena; -EOPNOTSUPP the kernel cannot (before 5.14); -ENOMEM; -errno. */
 int ob_arena_populate(const struct ob_arena *a, uint64_t off, uint64_t len);
 
+/* Its memory was taken when it was made, as huge pages. Context: any thread. */
+bool ob_arena_huge(const struct ob_arena *a);
+
 /* Directory for tools and the exporter: region number 'i', or -ENOENT past the end. */
 int ob_arena_info(const struct ob_arena *a, unsigned i, struct ob_arena_region_info *out);

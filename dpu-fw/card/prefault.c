@@ -68,7 +68,8 @@ int prefault_start(const struct ob_arena *arena, struct prefault **out)
 		bytes += is_table(&r) ? r.len : 0;
 	if (bytes == 0)
 		return 0;
-	if (bytes > bytes_available() / 2)
+	/* Huge pages are taken already, and are not among what is available. */
+	if (!ob_arena_huge(arena) && bytes > bytes_available() / 2)
 		return -ENOMEM;
 	p = calloc(1, sizeof(*p));
 	if (p == NULL)
