@@ -177,7 +177,7 @@ struct ob_vblk {
 	struct vblk_shard *shard[OB_MAX_WORKERS];     /* control's */
 	int32_t queue_worker[OB_VBLK_MAX_QUEUES]; /* for kicks from any thread; -1: not running */
 	uint64_t broken;			  /* bit per queue: event not yet delivered */
-	uint64_t waited_ns, waited_at_ns; /* control's: for queues to finish, wearing off */
+	uint64_t waited_ns, waited_at_ns;	  /* control's: for queues to finish, wearing off */
 	void (*on_broken)(void *ctx, unsigned q);
 	void *on_broken_ctx;
 	struct ob_vblk *next;
