@@ -47,7 +47,7 @@ def measure(bench, canary, live, n_rounds):
             if not live:
                 entries.append(rounds.Entry("ovs-dpdk, no EMC", switch, lambda: switch.caches(False)))
             switch.freeze()
-        rounds.run(bench, entries, n_rounds, canary, patience=90 + live / 20000, value=per_connection)
+        rounds.run(bench, entries, n_rounds, canary, patience=90 + live / 20000, value=per_connection, again=not live)
     finally:
         for system in systems:
             system.stop()
