@@ -8,7 +8,7 @@ from proc import run
 
 DOCS = pathlib.Path(__file__).resolve().parent.parent.parent / "docs"
 FOLDER = DOCS / "performance"
-ORDER = ("stateful", "encap", "cps", "virtio", "latency", "scale")
+ORDER = ("stateful", "encap", "cps", "virtio", "latency", "scale", "block")
 ABOUT = {
     "stateful": "VXLAN, connection tracking and security groups, both directions at once. ns of the forwarding thread's on-CPU time a packet; net: less what "
                 "the harness costs (testpmd's io forwarding with the same generator).",
@@ -18,10 +18,12 @@ ABOUT = {
     "virtio": "vhost-user guests. The load is a testpmd on the other core, which has more to send than the system takes. rte_vhost's rows: vhost_bench, "
               "one thread that plays guest and device in turn, only the device's turn timed.",
     "latency": "At 50 and 90 % of the packet rate that each system carried just before; stamps are the times at which packets were due.",
+    "block": "Block I/O on one core: NVMe and virtio-blk functions and their devices, each against its peer on the same initiator or file.",
     "scale": "Ten million connections at once, then a hundred million in a row.",
 }
 COLUMNS = (("system", "system", "{}"), ("case", "case", "{}"), ("flows", "flows", "{:,}"), ("bytes", "bytes", "{}"), ("ns_per_pkt", "ns/packet", "{:.1f}"),
-           ("net_ns", "net ns", "{:.1f}"), ("mpps", "Mpps", "{:.2f}"), ("ns_per_connection", "ns/connection", "{:.0f}"), ("cps", "connections/s", "{:,.0f}"),
+           ("net_ns", "net ns", "{:.1f}"), ("mpps", "Mpps", "{:.2f}"), ("qd", "queue depth", "{}"),
+           ("ns_per_io", "ns an I/O", "{:.0f}"), ("kiops", "kIOPS", "{:,.0f}"), ("ns_per_connection", "ns/connection", "{:.0f}"), ("cps", "connections/s", "{:,.0f}"),
            ("p50_us", "p50 us", "{:.1f}"), ("p99_us", "p99 us", "{:.1f}"), ("p99.9_us", "p99.9 us", "{:.1f}"), ("p99.99_us", "p99.99 us", "{:.1f}"),
            ("sessions", "sessions", "{:,}"), ("connections", "connections", "{:,}"), ("memory_bytes", "memory bytes", "{:,}"))
 STYLE = """set terminal svg size 820,420 font 'sans,13' background rgb 'white'
@@ -73,7 +75,10 @@ def gnuplot(name, script, series):
     for i, points in enumerate(series.values()):
         blocks.append(f"$d{i} << END\n" + "".join(f"{x} {y}\n" for x, y in points) + "END\n")
     plots = ", ".join(f"$d{i} using 1:2 with linespoints ls {i + 1} title '{title}'" for i, title in enumerate(series))
-    run("gnuplot", "-", stdin=STYLE.format(out=FOLDER / f"{name}.svg") + script + "".join(blocks) + f"plot {plots}\n")
+    out = FOLDER / f"{name}.svg"
+    run("gnuplot", "-", stdin=STYLE.format(out=out) + script + "".join(blocks) + f"plot {plots}\n")
+    head, sep, rest = out.read_text().partition("?>\n")
+    out.write_text(f"{head}{sep}<!-- SPDX-License-Identifier: BSD-3-Clause -->\n{rest}")
 
 
 def best(rows, system, x, y):
