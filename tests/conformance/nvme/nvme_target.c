@@ -10,21 +10,18 @@
  * The host may create namespaces (RAM) and delete those, download and commit firmware ("OBFW" is what a good image begins with), and
  * erase nsid 1 cryptographically. Prints "ready" once it serves. */
 #include <errno.h>
-#include <signal.h>
+#include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-#include <event2/event.h>
-#include <sys/prctl.h>
 
 #include "ob_arena.h"
 #include "ob_block.h"
-#include "ob_gmem.h"
 #include "ob_nvme.h"
 #include "ob_nvmeq.h"
-#include "ob_test_eal.h"
 #include "ob_worker.h"
+
+#include "../target.h"
 
 #define POOL_BYTES (256ull << 20)
 #define RAM_BYTES  (16ull << 20)
@@ -186,68 +183,16 @@ static int make_controllers(struct target *t, const char *dir, bool page)
 	return rc;
 }
 
-static void on_signal(evutil_socket_t sig, short what, void *base)
-{
-	(void)sig;
-	(void)what;
-	event_base_loopbreak(base);
-}
-
-static void on_queues(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	(void)arg;
-	ob_nvmeq_poll_events();
-}
-
-static void on_reclaim(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	(void)arg;
-	ob_rcu_reclaim();
-}
-
-static int serve(struct target *t)
-{
-	struct timeval tv = {.tv_usec = 100000};
-	struct event *term = evsignal_new(t->base, SIGTERM, on_signal, t->base);
-	struct event *queues =
-	    event_new(t->base, ob_nvmeq_event_fd(), EV_READ | EV_PERSIST, on_queues, NULL);
-	struct event *reclaim = event_new(t->base, -1, EV_PERSIST, on_reclaim, NULL);
-
-	event_add(term, NULL);
-	event_add(queues, NULL);
-	event_add(reclaim, &tv);
-	puts("ready");
-	fflush(stdout);
-	event_base_dispatch(t->base);
-	event_free(term);
-	event_free(queues);
-	event_free(reclaim);
-	return 0;
-}
-
 int main(int argc, char **argv)
 {
 	static struct target t;
-	struct ob_workers_conf wconf = {.n_workers = 2, .n_mbufs = 256};
 	int rc;
 
 	if (argc < 2) {
 		fprintf(stderr, "usage: %s DIR [--page]\n", argv[0]);
 		return 2;
 	}
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	ob_test_eal();
-	t.base = event_base_new();
-	rc = ob_gmem_catch_faults();
-	if (rc == 0)
-		rc = ob_arena_create("nvme-target", 256 << 20, &t.arena);
-	wconf.arena = t.arena;
-	if (rc == 0)
-		rc = ob_workers_start(&wconf);
+	rc = target_start("nvme-target", &t.base, &t.arena);
 	if (rc == 0)
 		rc = make_namespaces(&t);
 	if (rc == 0)
@@ -256,7 +201,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "nvme_target: %s\n", strerror(-rc));
 		return 1;
 	}
-	(void)serve(&t);
+	target_serve(t.base, ob_nvmeq_event_fd(), ob_nvmeq_poll_events);
 	for (unsigned i = 0; i < 2; i++)
 		ob_nvme_destroy(t.ctrl[i]);
 	for (unsigned i = 0; i < 3; i++)

@@ -11,20 +11,18 @@
  *
  * Prints "ready" once it serves. */
 #include <errno.h>
-#include <signal.h>
+#include <event2/event.h>
 #include <stdio.h>
 #include <string.h>
-#include <event2/event.h>
-#include <sys/prctl.h>
 
 #include "ob_arena.h"
 #include "ob_block.h"
-#include "ob_gmem.h"
-#include "ob_test_eal.h"
 #include "ob_vblk.h"
 #include "ob_vhost.h"
 #include "ob_virtio.h"
 #include "ob_worker.h"
+
+#include "../target.h"
 
 #define RAM_BYTES (16ull << 20)
 #define SLOW_IOPS 50
@@ -88,67 +86,16 @@ static int make_functions(struct target *t, const char *dir)
 	return rc;
 }
 
-static void on_signal(evutil_socket_t sig, short what, void *base)
-{
-	(void)sig;
-	(void)what;
-	event_base_loopbreak(base);
-}
-
-static void on_rings(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	(void)arg;
-	ob_vblk_poll_events();
-}
-
-static void on_reclaim(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	(void)arg;
-	ob_rcu_reclaim();
-}
-
-static void serve(struct target *t)
-{
-	struct timeval tv = {.tv_usec = 100000};
-	struct event *term = evsignal_new(t->base, SIGTERM, on_signal, t->base);
-	struct event *rings =
-	    event_new(t->base, ob_vblk_event_fd(), EV_READ | EV_PERSIST, on_rings, NULL);
-	struct event *reclaim = event_new(t->base, -1, EV_PERSIST, on_reclaim, NULL);
-
-	event_add(term, NULL);
-	event_add(rings, NULL);
-	event_add(reclaim, &tv);
-	puts("ready");
-	fflush(stdout);
-	event_base_dispatch(t->base);
-	event_free(term);
-	event_free(rings);
-	event_free(reclaim);
-}
-
 int main(int argc, char **argv)
 {
 	static struct target t;
-	struct ob_workers_conf wconf = {.n_workers = 2, .n_mbufs = 256};
 	int rc;
 
 	if (argc < 2) {
 		fprintf(stderr, "usage: %s DIR\n", argv[0]);
 		return 2;
 	}
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	ob_test_eal();
-	t.base = event_base_new();
-	rc = ob_gmem_catch_faults();
-	if (rc == 0)
-		rc = ob_arena_create("blk-target", 256 << 20, &t.arena);
-	wconf.arena = t.arena;
-	if (rc == 0)
-		rc = ob_workers_start(&wconf);
+	rc = target_start("blk-target", &t.base, &t.arena);
 	if (rc == 0)
 		rc = make_disks(&t);
 	if (rc == 0)
@@ -157,7 +104,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "blk_target: %s\n", strerror(-rc));
 		return 1;
 	}
-	serve(&t);
+	target_serve(t.base, ob_vblk_event_fd(), ob_vblk_poll_events);
 	for (unsigned i = 0; i < N_FN; i++)
 		ob_virtio_blk_destroy(t.fn[i]);
 	ob_blk_put(t.slow);
